@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: MIT
+"""Client library of captured: what is really on the glass, as numpy views of dma-bufs.
+
+    import capturectl
+    with capturectl.connect() as client, client.snapshot() as frame:
+        print(frame.width, frame.height, frame.array[0, 0])
+
+It never opens a card; all it needs is the daemon's socket.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from capturectl.client import Client, Output, connect
+    from capturectl.errors import (
+        CaptureBusyError,
+        CaptureClosedError,
+        CaptureError,
+        CaptureLostError,
+        CaptureTimeoutError,
+        CaptureUnsupportedError,
+        NoOutputError,
+        NotAllowedError,
+        OutputOffError,
+        ProtocolError,
+        UnreachableError,
+        UsageError,
+    )
+    from capturectl.frame import Frame
+    from capturectl.protocol import Source, State
+    from capturectl.version import VERSION as __version__  # noqa: N811 - its customary name
+
+_HOMES = {
+    "client": ("Client", "Output", "connect"),
+    "errors": (
+        "CaptureBusyError",
+        "CaptureClosedError",
+        "CaptureError",
+        "CaptureLostError",
+        "CaptureTimeoutError",
+        "CaptureUnsupportedError",
+        "NoOutputError",
+        "NotAllowedError",
+        "OutputOffError",
+        "ProtocolError",
+        "UnreachableError",
+        "UsageError",
+    ),
+    "frame": ("Frame",),
+    "protocol": ("Source", "State"),
+}
+
+__all__ = [  # noqa: RUF022 - the order of use
+    "connect",
+    "Client",
+    "Output",
+    "Frame",
+    "Source",
+    "State",
+    "CaptureError",
+    "CaptureBusyError",
+    "CaptureClosedError",
+    "CaptureLostError",
+    "CaptureTimeoutError",
+    "CaptureUnsupportedError",
+    "NoOutputError",
+    "NotAllowedError",
+    "OutputOffError",
+    "ProtocolError",
+    "UnreachableError",
+    "UsageError",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> object:
+    # A command that prints its help must not wait for what a client needs.
+    from importlib import import_module
+
+    if name == "__version__":
+        return import_module("capturectl.version").VERSION
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"capturectl.{home}"), name)
+    raise AttributeError(f"module 'capturectl' has no attribute {name!r}")

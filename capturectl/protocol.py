@@ -1,0 +1,421 @@
+# SPDX-License-Identifier: MIT
+"""The whole wire protocol, version 1: limits first, then every message, in one table.
+
+AF_UNIX SOCK_SEQPACKET, one message a packet, little-endian, naturally aligned. A message
+is a 16-byte header and a fixed structure. A receiver takes a longer structure than it knows
+(it ignores the tail) and a shorter one (the rest is zero): structures grow at their end.
+
+docs/protocol.md explains it to whoever writes a client in another language.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum, IntFlag
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+from capturectl.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DEFAULT_SOCKET = "/run/captured/captured.sock"
+
+# --- limits ----------------------------------------------------------------------------------
+
+MAGIC = 0x44504143  # "CAPD"
+VERSION_MIN = 1
+VERSION_MAX = 1
+
+MAX_MESSAGE = 1024
+"""Bytes of the longest message, header included."""
+MAX_FDS = 4
+"""File descriptors in one message: one for each plane of a buffer."""
+MAX_CREDITS = 4
+"""Frames that a subscription may hold at once."""
+DEFAULT_CREDITS = 2
+HELLO_TIMEOUT_S = 1.0
+"""A connection that has not said HELLO by then is closed."""
+
+
+class Source(IntFlag):
+    """Where the pixels of a frame come from; a subscription says which it accepts."""
+
+    WRITEBACK = 1
+    """What the display controller sent to the display, with everything on it."""
+    SCANOUT = 2
+    """Framebuffers read back and composed: labelled, never by default."""
+    PATTERN = 4
+    """A test picture; no display is involved."""
+
+
+class State(IntEnum):
+    """Whether an output can be captured now."""
+
+    READY = 1
+    """It can."""
+    OFF = 2
+    """Its CRTC is not active: nothing is on the glass."""
+    BLOCKED = 3
+    """Something is in the way; the reason says what."""
+
+
+class ErrorCode(IntEnum):
+    """Why a request failed; docs/protocol.md says for each what a client does next."""
+
+    PROTOCOL = 1
+    VERSION = 2
+    DENIED = 3
+    NO_STREAM = 4
+    FORMAT = 5
+    CAPACITY = 6
+    SLOW = 7
+    STOPPED = 8
+    MODE_CHANGED = 9
+    DEVICE_LOST = 10
+    INTERNAL = 11
+    UNSUPPORTED = 12
+    OUTPUT_OFF = 13
+    TIMEOUT = 14
+    BUSY = 15
+
+
+class ByeReason(IntEnum):
+    """Why the daemon ends a connection in good order."""
+
+    SHUTDOWN = 1
+    """The daemon stops."""
+    CLIENT = 2
+    """The client said BYE."""
+
+
+class Flag(IntFlag):
+    """Header flags."""
+
+    MAY_IGNORE = 1
+    """A receiver that does not know the type skips the message."""
+    HAS_FDS = 2
+    """File descriptors come with the message."""
+
+
+class SubscribeFlag(IntFlag):
+    """What a subscription wants beside its numbers; none yet in version 1."""
+
+
+class ErrorFlag(IntFlag):
+    """What an ERROR means for the connection."""
+
+    FATAL = 1
+    """The daemon closes the connection after it."""
+
+
+# --- framing ---------------------------------------------------------------------------------
+
+_HEADER = struct.Struct("<HHIII")
+HEADER_SIZE = _HEADER.size
+
+
+class Header(NamedTuple):
+    """The first 16 bytes of every message."""
+
+    code: int
+    """The message's type."""
+    flags: int
+    size: int
+    """Bytes of the whole message, header included."""
+    serial: int
+    """The request's number, repeated in what answers it; 0 in what answers nothing."""
+    stream: int
+    """The output that it is about; 0 when it is about none."""
+
+
+Body = TypeVar("Body", bound=tuple[Any, ...])
+
+
+class Message(Generic[Body]):
+    """One row of the table: a type's number, its name, its structure and its fields."""
+
+    def __init__(self, code: int, body: type[Body], layout: str, *, has_fds: bool = False) -> None:
+        self.code = code
+        self.name = body.__name__.upper()
+        self.body = body
+        self.flags = Flag.HAS_FDS if has_fds else Flag(0)
+        self._struct = struct.Struct(layout)
+        self._kinds = tuple(_kinds(layout))
+        self._is_flat = not any(self._kinds)
+        self.size = HEADER_SIZE + self._struct.size
+
+    def pack(self, body: Body, *, serial: int = 0, stream: int = 0) -> bytes:
+        """Return the message's bytes; texts are cut to fit."""
+        head = _HEADER.pack(self.code, self.flags, self.size, serial, stream)
+        return head + self._struct.pack(*self._flatten(body))
+
+    def pack_into(self, buffer: bytearray, body: Body, *, stream: int = 0) -> None:
+        """Write a message without texts into a buffer of at least `size` bytes."""
+        _HEADER.pack_into(buffer, 0, self.code, self.flags, self.size, 0, stream)
+        self._struct.pack_into(buffer, HEADER_SIZE, *body)
+
+    def unpack(self, packet: bytes) -> Body:
+        """Return the fields of a message whose header says that it is of this type.
+
+        A shorter structure than ours is filled with zeroes, the tail of a longer one ignored.
+        """
+        room = self.size
+        if len(packet) < room:
+            packet = packet.ljust(room, b"\0")
+        values = self._struct.unpack_from(packet, HEADER_SIZE)
+        return self.body(*(values if self._is_flat else self._nest(values)))
+
+    def _flatten(self, body: Body) -> list[Any]:
+        values: list[Any] = []
+        for kind, value in zip(self._kinds, body, strict=True):
+            if kind == _ARRAY:
+                values.extend(value)
+            else:
+                values.append(value.encode() if kind == _TEXT else value)
+        return values
+
+    def _nest(self, values: tuple[Any, ...]) -> list[Any]:
+        rest = iter(values)
+        nested: list[Any] = []
+        for kind in self._kinds:
+            if kind == _ARRAY:
+                nested.append(tuple(next(rest) for _ in range(4)))
+            else:
+                value = next(rest)
+                nested.append(_text(value) if kind == _TEXT else value)
+        return nested
+
+
+_SCALAR, _TEXT, _ARRAY = 0, 1, 2
+
+
+def _kinds(layout: str) -> Iterator[int]:
+    """Say of each field in a layout whether it is a number, a text or four numbers."""
+    count = ""
+    for letter in layout.removeprefix("<"):
+        if letter.isdigit():
+            count += letter
+            continue
+        if letter != "x":
+            yield from [_TEXT] if letter == "s" else [_ARRAY] if count else [_SCALAR]
+        count = ""
+
+
+def _text(value: bytes) -> str:
+    return value.split(b"\0", 1)[0].decode(errors="replace")
+
+
+def unpack_header(packet: bytes) -> Header:
+    """Return a packet's header.
+
+    Raises:
+        ProtocolError: It is shorter than a header, or its size field is not its length.
+    """
+    if len(packet) < HEADER_SIZE:
+        raise ProtocolError(f"a message of {len(packet)} bytes is shorter than its header")
+    header = Header(*_HEADER.unpack_from(packet))
+    if header.size != len(packet):
+        raise ProtocolError(f"a message of {len(packet)} bytes says it has {header.size}")
+    return header
+
+
+# --- messages: client to daemon --------------------------------------------------------------
+
+Four = tuple[int, int, int, int]
+
+
+class Hello(NamedTuple):
+    """First message of a client."""
+
+    magic: int
+    version_min: int
+    version_max: int
+    capabilities: int
+    """Bit set; none is defined in version 1."""
+    name: str
+    """What the client calls itself, for status and logs."""
+
+
+class Subscribe(NamedTuple):
+    """Ask for frames of the header's stream."""
+
+    sources: int
+    """`Source` bits that the client accepts."""
+    flags: int
+    """`SubscribeFlag` bits."""
+    fourcc: int
+    """The pixel format wanted; 0 takes what the stream has."""
+    credits: int
+    """Frames that the client may hold at once, 1 to 4."""
+    frames: int
+    """The subscription ends after so many; 0 = when the client says so."""
+    max_fps_millihertz: int
+    """Frames per 1000 seconds at most; 0 = every frame."""
+
+
+class Unsubscribe(NamedTuple):
+    """End the subscription of the header's stream; frames held stay held until RELEASE."""
+
+
+class Release(NamedTuple):
+    """Give a frame back; its credit returns."""
+
+    sequence: int
+    """Of the FRAME."""
+    buffer: int
+    generation: int
+
+
+class Goodbye(NamedTuple):
+    """The client leaves in good order; everything it holds is given back."""
+
+
+# --- messages: daemon to client --------------------------------------------------------------
+
+
+class Welcome(NamedTuple):
+    """Answer to HELLO. One STREAM, FORMAT..., DONE follows for each output."""
+
+    version: int
+    streams: int
+    """How many outputs follow."""
+    capabilities: int
+    instance: int
+    """A random number of this daemon's life; buffers outlive no other."""
+    max_credits: int
+    lease_ms: int
+    """How long a frame may be held before the daemon may need it back."""
+    driver: str
+    """The kernel driver of the card."""
+    daemon: str
+    """The daemon's version, for logs."""
+
+
+class Stream(NamedTuple):
+    """An output: what it shows and whether it can be captured."""
+
+    state: int
+    """`State`."""
+    source: int
+    """The `Source` that its frames come from."""
+    width: int
+    """Pixels; 0 when it is off."""
+    height: int
+    refresh_millihertz: int
+    fourcc: int
+    """Pixel format of its frames."""
+    connector_id: int
+    crtc_id: int
+    clients: int
+    """Subscriptions it has now."""
+    name: str
+    """"HDMI-A-1"."""
+    card: str
+    """"/dev/dri/card0"."""
+    writeback: str
+    """The writeback connector's name; empty when the source is another."""
+    code: str
+    """Why it is not READY, as a word."""
+    reason: str
+    hint: str
+
+
+class Format(NamedTuple):
+    """A pixel format that the stream could have, in the driver's order."""
+
+    modifier: int
+    fourcc: int
+    active: int
+    """1 for the format that frames have."""
+
+
+class Done(NamedTuple):
+    """The description of the stream is complete and valid as a whole."""
+
+
+class Buffer(NamedTuple):
+    """A buffer of the pool, once to each client, with a dma-buf fd for each plane."""
+
+    modifier: int
+    size: int
+    """Bytes of the dma-buf."""
+    buffer: int
+    generation: int
+    """Grows when the pool is made anew; together with `buffer` it names the memory."""
+    fourcc: int
+    width: int
+    height: int
+    planes: int
+    offset: Four
+    pitch: Four
+
+
+class Frame(NamedTuple):
+    """A picture is in a buffer. The same bytes go to every client of the stream."""
+
+    sequence: int
+    """Counts the captures of this stream, over mode changes too."""
+    vblank: int
+    """The CRTC's vblank count of the picture; 0 when the source has none."""
+    missed: int
+    """Pictures that the source did not deliver since the stream began."""
+    time_commit_ns: int
+    """CLOCK_MONOTONIC when the capture was asked for."""
+    time_vblank_ns: int
+    """CLOCK_MONOTONIC of the vblank."""
+    time_done_ns: int
+    """CLOCK_MONOTONIC when the last pixel was written, from the fence."""
+    buffer: int
+    generation: int
+    source: int
+    """`Source`."""
+    flags: int
+
+
+class Ended(NamedTuple):
+    """The subscription of the header's stream has ended: all its frames have been sent."""
+
+
+class Error(NamedTuple):
+    """A request failed; the header's serial names it."""
+
+    code: int
+    """`ErrorCode`."""
+    flags: int
+    """`ErrorFlag`."""
+    errno: int
+    """The kernel's errno behind it, or 0."""
+    word: str
+    """The stable word of the error, as in JSON."""
+    reason: str
+    hint: str
+
+
+class Bye(NamedTuple):
+    """The daemon leaves in good order."""
+
+    reason: int
+    """`ByeReason`."""
+
+
+HELLO = Message(0x0001, Hello, "<IHHQ32s")
+SUBSCRIBE = Message(0x0002, Subscribe, "<IIIIII")
+UNSUBSCRIBE = Message(0x0003, Unsubscribe, "<")
+RELEASE = Message(0x0004, Release, "<QII")
+GOODBYE = Message(0x0005, Goodbye, "<")
+
+WELCOME = Message(0x8001, Welcome, "<IIQQII32s32s")
+STREAM = Message(0x8002, Stream, "<IIIIIIIII4x32s32s32s32s240s240s")
+FORMAT = Message(0x8003, Format, "<QII")
+DONE = Message(0x8004, Done, "<")
+BUFFER = Message(0x8005, Buffer, "<QQIIIIII4I4I", has_fds=True)
+FRAME = Message(0x8006, Frame, "<QQQQQQIIII")
+ENDED = Message(0x8007, Ended, "<")
+ERROR = Message(0x8008, Error, "<IIi4x32s240s240s")
+BYE = Message(0x8009, Bye, "<I4x")
+
+FROM_CLIENT: tuple[Message[Any], ...] = (HELLO, SUBSCRIBE, UNSUBSCRIBE, RELEASE, GOODBYE)
+FROM_DAEMON: tuple[Message[Any], ...] = (
+    WELCOME, STREAM, FORMAT, DONE, BUFFER, FRAME, ENDED, ERROR, BYE,
+)  # fmt: skip
