@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: MIT
+"""An open /dev/dri/cardN: capabilities, master, and the door for every ioctl."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from capturectl.errors import CaptureBusyError, CaptureUnsupportedError, NotAllowedError
+from capturectl.fd import OwnedFd
+from captured.drm import libdrm, uapi
+
+if TYPE_CHECKING:
+    import ctypes
+    from types import TracebackType
+    from typing import Self
+
+log = logging.getLogger(__name__)
+
+DRM_DIRECTORY = Path("/dev/dri")
+_DRM_MAJOR = 226  # Kernel: Documentation/admin-guide/devices.txt
+_PRIMARY_MINORS = 64
+
+
+class Version(NamedTuple):
+    """What DRM_IOCTL_VERSION says of the driver."""
+
+    name: str
+    """The driver's short name, such as "vkms"; quirks are looked up by it."""
+    major: int
+    minor: int
+    patch: int
+    description: str
+
+
+class Card:
+    """A card's open file. Open until `close()`; one thread at a time.
+
+    Ownership: owns its fd, whether opened here or adopted. Mode objects made through it
+    (framebuffers, blobs, dumb buffers) die with it at the latest.
+    Kernel: drivers/gpu/drm/drm_file.c, drm_auth.c.
+    """
+
+    def __init__(self, fd: OwnedFd, path: str) -> None:
+        """Adopt an open card. Use `Card.open` for a path.
+
+        Args:
+            fd: Of a card, a lease, or another's DRM file; owned from here on.
+            path: Its name for messages.
+        """
+        self._fd = fd
+        self.path = path
+
+    @classmethod
+    def open(cls, path: str | Path) -> Card:
+        """Open a card without becoming its master.
+
+        Args:
+            path: A primary node, such as /dev/dri/card0.
+
+        Raises:
+            CaptureUnsupportedError: It does not exist or is no card's primary node.
+            NotAllowedError: EACCES or EPERM on the node.
+            OSError: Any other errno, with the path.
+        """
+        name = str(path)
+        try:
+            # Kernel: events are read from this file; a read must never wait.
+            fd = OwnedFd(os.open(name, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK), name)
+        except OSError as error:
+            raise _open_error(name, error) from error
+        status = os.fstat(fd.fileno())
+        minor = os.minor(status.st_rdev)
+        is_card = stat.S_ISCHR(status.st_mode) and os.major(status.st_rdev) == _DRM_MAJOR
+        if not is_card or minor >= _PRIMARY_MINORS:
+            fd.close()
+            raise CaptureUnsupportedError(f"{name} is not a DRM card", _card_hint())
+        card = cls(fd, name)
+        # Kernel: the first opener of a card becomes its master (drm_auth.c, drm_master_open)
+        # and would lock a compositor out that starts later.
+        card.drop_master()
+        return card
+
+    def fileno(self) -> int:
+        """Lend the fd; polls readable when an event is waiting."""
+        return self._fd.fileno()
+
+    def close(self) -> None:
+        """Close the card; what was made through it goes with it. Twice is fine."""
+        self._fd.close()
+
+    def ioctl(
+        self, request: uapi.Request, argument: ctypes.Structure | None = None, what: str = ""
+    ) -> None:
+        """Do one ioctl on the card.
+
+        Args:
+            request: From `uapi`.
+            argument: Its structure, changed by the kernel.
+            what: The object it is about; the card's path when empty.
+
+        Raises:
+            OSError: The kernel's errno, with the object's name as filename.
+        """
+        libdrm.ioctl(self.fileno(), request, argument, what or self.path)
+
+    # -- what the driver is and can do --------------------------------------------------------
+
+    def version(self) -> Version:
+        """Read the driver's name and version."""
+        with libdrm.fetched(
+            "drmGetVersion", uapi.Version, self.fileno(), what=self.path
+        ) as version:
+            return Version(
+                (version.name or b"").decode(),
+                version.version_major,
+                version.version_minor,
+                version.version_patchlevel,
+                (version.desc or b"").decode(),
+            )
+
+    def capability(self, number: int) -> int:
+        """Return a DRM_CAP_... value; 0 where the driver does not know it.
+
+        Raises:
+            OSError: Any errno but EINVAL.
+        """
+        argument = uapi.Capability(number, 0)
+        try:
+            self.ioctl(uapi.GET_CAP, argument)
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                return 0
+            raise
+        return int(argument.value)
+
+    def enable_client_capabilities(self) -> None:
+        """Ask for atomic properties, all planes and the writeback connectors.
+
+        Raises:
+            CaptureUnsupportedError: The driver has no atomic modesetting, so no writeback.
+
+        Kernel: a card remembers this per open file. Writeback connectors need ATOMIC first
+        (drm_ioctl.c, drm_setclientcap).
+        """
+        for number in (
+            uapi.DRM_CLIENT_CAP_UNIVERSAL_PLANES,
+            uapi.DRM_CLIENT_CAP_ATOMIC,
+            uapi.DRM_CLIENT_CAP_WRITEBACK_CONNECTORS,
+        ):
+            try:
+                self.ioctl(uapi.SET_CLIENT_CAP, uapi.ClientCapability(number, 1))
+            except OSError as error:
+                if error.errno not in {errno.EINVAL, errno.EOPNOTSUPP}:
+                    raise
+                raise CaptureUnsupportedError(
+                    f"{self.path} ({self.version().name}) has no atomic modesetting",
+                    "writeback connectors need an atomic KMS driver; choose another --card",
+                ) from error
+
+    # -- master -------------------------------------------------------------------------------
+
+    def take_master(self) -> None:
+        """Become the card's master, or stay it.
+
+        Raises:
+            CaptureBusyError: EBUSY, another open file is master.
+            NotAllowedError: EACCES, only root or a former master may ask.
+            OSError: Any other errno.
+        """
+        try:
+            self.ioctl(uapi.SET_MASTER)
+        except OSError as error:
+            if error.errno == errno.EBUSY:
+                raise CaptureBusyError(
+                    f"{self.path} has another master",
+                    "stop that program, or give the daemon another way to the card",
+                    code="another-master",
+                ) from error
+            if error.errno in {errno.EACCES, errno.EPERM}:
+                raise NotAllowedError(
+                    f"{self.path}: this process may not become master",
+                    "run the daemon as root, or start it before anything else opens the card",
+                ) from error
+            raise
+
+    def drop_master(self) -> None:
+        """Stop being master; does nothing when the card's file is not.
+
+        Kernel: EINVAL means not master, EACCES not master and never was (drm_auth.c).
+        """
+        try:
+            self.ioctl(uapi.DROP_MASTER)
+        except OSError as error:
+            if error.errno not in {errno.EINVAL, errno.EACCES}:
+                raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __bool__(self) -> bool:
+        return bool(self._fd)
+
+    def __repr__(self) -> str:
+        return f"<Card {self.path}{'' if self._fd else ' closed'}>"
+
+
+def card_paths() -> list[Path]:
+    """Return the primary nodes of this machine, by number."""
+    nodes = DRM_DIRECTORY.glob("card[0-9]*")
+    return sorted(nodes, key=lambda node: int(node.name.removeprefix("card")))
+
+
+def _card_hint() -> str:
+    names = ", ".join(str(path) for path in card_paths())
+    return f"cards here: {names}" if names else f"there is no card under {DRM_DIRECTORY}"
+
+
+def _open_error(name: str, error: OSError) -> Exception:
+    if error.errno in {errno.ENOENT, errno.ENXIO, errno.ENODEV, errno.ENOTDIR}:
+        return CaptureUnsupportedError(f"{name} does not exist", _card_hint(), code="no-card")
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return NotAllowedError(
+            f"{name}: permission denied",
+            "run as root, or join the group video (usermod -aG video)",
+        )
+    return error

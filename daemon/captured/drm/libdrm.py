@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: MIT
+"""libdrm.so.2 through ctypes: the functions that enumerate, and the one that does ioctls.
+
+Imported by its siblings only. No callbacks are made, so that the service can run under
+MemoryDenyWriteExecute.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+from ctypes import POINTER, c_char_p, c_int, c_uint32, c_ulong, c_void_p
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from capturectl.errors import CaptureUnsupportedError
+from captured.drm import uapi
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_Structure = TypeVar("_Structure", bound=ctypes.Structure)
+
+
+def _load() -> ctypes.CDLL:
+    try:
+        return ctypes.CDLL("libdrm.so.2", use_errno=True)
+    except OSError as error:
+        raise CaptureUnsupportedError(
+            "libdrm.so.2 cannot be loaded", "install the package libdrm2 of the distribution"
+        ) from error
+
+
+_lib = _load()
+
+
+def _bind(name: str, result: type | None, *arguments: type) -> Any:  # noqa: ANN401 - ctypes
+    function = getattr(_lib, name)
+    function.restype, function.argtypes = result, arguments
+    return function
+
+
+_ioctl = _bind("drmIoctl", c_int, c_int, c_ulong, c_void_p)
+
+_GETTERS: dict[str, tuple[Any, Any]] = {
+    getter: (
+        _bind(getter, POINTER(structure), c_int, *[c_uint32] * ids),
+        _bind(free, None, c_void_p),
+    )
+    for getter, structure, ids, free in (
+        ("drmGetVersion", uapi.Version, 0, "drmFreeVersion"),
+        ("drmModeGetResources", uapi.Resources, 0, "drmModeFreeResources"),
+        ("drmModeGetConnector", uapi.Connector, 1, "drmModeFreeConnector"),
+        ("drmModeGetConnectorCurrent", uapi.Connector, 1, "drmModeFreeConnector"),
+        ("drmModeGetEncoder", uapi.Encoder, 1, "drmModeFreeEncoder"),
+        ("drmModeGetCrtc", uapi.ModeCrtc, 1, "drmModeFreeCrtc"),
+        ("drmModeGetPlaneResources", uapi.PlaneResources, 0, "drmModeFreePlaneResources"),
+        ("drmModeGetPlane", uapi.Plane, 1, "drmModeFreePlane"),
+        ("drmModeObjectGetProperties", uapi.ObjectProperties, 2, "drmModeFreeObjectProperties"),
+        ("drmModeGetProperty", uapi.Property, 1, "drmModeFreeProperty"),
+        ("drmModeGetPropertyBlob", uapi.PropertyBlob, 1, "drmModeFreePropertyBlob"),
+    )
+}
+
+_format_modifier_name = _bind("drmGetFormatModifierName", c_void_p, ctypes.c_uint64)
+_free = ctypes.CDLL(None).free
+_free.argtypes = (c_void_p,)
+_free.restype = None
+
+
+@contextlib.contextmanager
+def fetched(
+    getter: str, structure: type[_Structure], fd: int, *ids: int, what: str
+) -> Iterator[_Structure]:
+    """Call one of libdrm's `drmModeGet...` and free its answer on leaving.
+
+    Args:
+        getter: libdrm's name of the function.
+        structure: The structure it returns a pointer to, for the type checker.
+        fd: An open card; borrowed.
+        ids: The object numbers that follow the fd.
+        what: The object's name, for the error.
+
+    Raises:
+        OSError: The kernel's errno, with `what` as filename.
+    """
+    get, free = _GETTERS[getter]
+    ctypes.set_errno(0)
+    pointer = get(fd, *ids)
+    if not pointer:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{getter}: {os.strerror(code)}", what)
+    try:
+        yield pointer.contents
+    finally:
+        free(pointer)
+
+
+def ioctl(fd: int, request: uapi.Request, argument: ctypes.Structure | None, what: str) -> None:
+    """Do one ioctl; EINTR and EAGAIN are repeated by libdrm.
+
+    Args:
+        fd: An open card, lease or sync_file; borrowed.
+        request: From `uapi`.
+        argument: The request's structure, read and written by the kernel; None if it has none.
+        what: The object's name, for the error.
+
+    Raises:
+        OSError: The kernel's errno, with `what` as filename.
+    """
+    pointer = ctypes.byref(argument) if argument is not None else None
+    if _ioctl(fd, request.number, pointer) < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{request.name}: {os.strerror(code)}", what)
+
+
+def modifier_name(modifier: int) -> str:
+    """Return libdrm's name of a layout modifier, or its hexadecimal number."""
+    pointer = _format_modifier_name(modifier)
+    if not pointer:
+        return f"0x{modifier:016x}"
+    try:
+        return (c_char_p(pointer).value or b"").decode()
+    finally:
+        _free(pointer)

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: MIT
+"""Which writeback connector can capture which display, and why another cannot.
+
+What is decided here follows from masks and lists; whether the driver agrees is proved with
+TEST_ONLY, in `writeback`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from capturectl.errors import CaptureUnsupportedError, NoOutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from captured.drm.resources import Connector, Crtc, Encoder, Resources
+
+
+class Route(NamedTuple):
+    """A display, the CRTC that feeds it, and the writeback connector to attach there."""
+
+    display: Connector
+    crtc: Crtc
+    writeback: Connector
+
+
+def choose_display(resources: Resources, name: str = "") -> Connector:
+    """Return the display connector to capture.
+
+    Args:
+        resources: What is on the card.
+        name: The wanted one, such as "HDMI-A-1"; empty takes the first that is driven,
+            else the first that is connected, else the first.
+
+    Raises:
+        NoOutputError: There is none, or none of that name.
+    """
+    displays = resources.display_connectors()
+    if name:
+        for connector in displays:
+            if connector.name == name:
+                return connector
+        names = ", ".join(connector.name for connector in displays)
+        raise NoOutputError(f"there is no output {name}", f"the card has {names or 'none'}")
+    if not displays:
+        raise NoOutputError("the card has no display connector", "choose another --card")
+    return min(displays, key=lambda c: (not c.crtc_id, c.connection))
+
+
+def choose_crtc(resources: Resources, display: Connector) -> Crtc:
+    """Return the CRTC that feeds a display, or the first that could.
+
+    Raises:
+        CaptureUnsupportedError: No CRTC can drive it.
+    """
+    driven = resources.crtc(display.crtc_id)
+    if driven is not None:
+        return driven
+    encoders = resources.encoders_of(display)
+    # A CRTC that shows something else is the last choice.
+    for crtc in sorted(resources.crtcs, key=lambda crtc: crtc.is_active):
+        if any(encoder.can_use(crtc) for encoder in encoders):
+            return crtc
+    raise CaptureUnsupportedError(
+        f"no CRTC can drive {display.name}", "choose another --output", code="wrong-crtc"
+    )
+
+
+def choose_route(
+    resources: Resources, name: str = "", *, taken: Collection[int] = (), card: str = "the card"
+) -> Route:
+    """Find the way from a display to memory.
+
+    Args:
+        resources: What is on the card.
+        name: Of the display connector; empty as in `choose_display`.
+        taken: Ids of writeback connectors that serve other outputs.
+        card: The card's name, for messages.
+
+    Raises:
+        NoOutputError: No such display.
+        CaptureUnsupportedError: no-writeback, wrong-crtc or clone-refused.
+    """
+    writebacks = resources.writeback_connectors()
+    if not writebacks:
+        raise CaptureUnsupportedError(
+            f"{card} has no writeback connector",
+            "its driver or chip cannot write what it displays to memory; choose another --card",
+            code="no-writeback",
+        )
+    display = choose_display(resources, name)
+    crtc = choose_crtc(resources, display)
+    reachable = [
+        connector
+        for connector in writebacks
+        if connector.connector_id not in taken
+        and any(encoder.can_use(crtc) for encoder in resources.encoders_of(connector))
+    ]
+    if not reachable:
+        raise CaptureUnsupportedError(
+            f"no free writeback connector can use {crtc.name}, which feeds {display.name}",
+            _reach(resources, writebacks),
+            code="wrong-crtc",
+        )
+    # One that is attached there already costs no modeset.
+    reachable.sort(key=lambda connector: connector.crtc_id != crtc.crtc_id)
+    return Route(display, crtc, reachable[0])
+
+
+def check_clone(resources: Resources, route: Route) -> None:
+    """Check that the encoders of both connectors say that they may share a CRTC.
+
+    Raises:
+        CaptureUnsupportedError: clone-refused.
+
+    Kernel: drm_atomic_helper.c, drm_atomic_check_valid_clones, since Linux commit
+    41b4b11da021 ("drm: Add valid clones check"), also in the stable trees of 2025.
+    """
+    pairs = (
+        (one, other)
+        for one in _active_encoders(resources, route.display)
+        for other in resources.encoders_of(route.writeback)
+    )
+    if not any(one.can_clone(other) for one, other in pairs):
+        raise clone_refused(route)
+
+
+def clone_refused(route: Route) -> CaptureUnsupportedError:
+    """Return the error for a driver that does not let the two connectors share the CRTC."""
+    return CaptureUnsupportedError(
+        f"{route.writeback.name} may not share {route.crtc.name} with {route.display.name}: "
+        "their encoders are no possible clones",
+        "kernels from mid-2025 on insist on that; the driver needs the change that declares them",
+        code="clone-refused",
+    )
+
+
+def _active_encoders(resources: Resources, connector: Connector) -> tuple[Encoder, ...]:
+    encoders = resources.encoders_of(connector)
+    driven = tuple(e for e in encoders if e.crtc_id and e.crtc_id == connector.crtc_id)
+    return driven or encoders
+
+
+def _reach(resources: Resources, writebacks: tuple[Connector, ...]) -> str:
+    ways = []
+    for connector in writebacks:
+        crtcs = [
+            crtc.name
+            for crtc in resources.crtcs
+            if any(encoder.can_use(crtc) for encoder in resources.encoders_of(connector))
+        ]
+        ways.append(f"{connector.name} can use {', '.join(crtcs) or 'none'}")
+    return "; ".join(ways)

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""The vblank counter of a CRTC; needs no master."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from captured.drm import uapi
+
+if TYPE_CHECKING:
+    from captured.drm.card import Card
+    from captured.drm.ids import CrtcId
+
+
+class Vblank(NamedTuple):
+    """A CRTC's last vblank."""
+
+    is_active: bool
+    sequence: int
+    time_ns: int
+    """CLOCK_MONOTONIC."""
+
+
+def read_vblank(card: Card, crtc_id: CrtcId) -> Vblank:
+    """Read the count and the time of the last vblank.
+
+    Raises:
+        OSError: EINVAL when the CRTC is off, EOPNOTSUPP without vblank support.
+
+    Kernel: drivers/gpu/drm/drm_vblank.c, drm_crtc_get_sequence_ioctl.
+    """
+    argument = uapi.CrtcGetSequence(crtc_id)
+    card.ioctl(uapi.CRTC_GET_SEQUENCE, argument, f"crtc {crtc_id}")
+    return Vblank(bool(argument.active), argument.sequence, argument.sequence_ns)
+
+
+def queue_vblank(card: Card, crtc_id: CrtcId, *, after: int = 1, user_data: int = 0) -> int:
+    """Ask for an event at a later vblank.
+
+    Args:
+        card: The card whose file gets the event.
+        crtc_id: An active CRTC.
+        after: How many vblanks from now.
+        user_data: Comes back in the event.
+
+    Returns:
+        The sequence number of that vblank.
+
+    Raises:
+        OSError: EINVAL when the CRTC is off; ENOMEM when the event queue is full.
+    """
+    argument = uapi.CrtcQueueSequence(crtc_id, uapi.DRM_CRTC_SEQUENCE_RELATIVE, after, user_data)
+    card.ioctl(uapi.CRTC_QUEUE_SEQUENCE, argument, f"crtc {crtc_id}")
+    return int(argument.sequence)
