@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: MIT
+"""The slots that pictures are written to, and who holds them."""
+
+from __future__ import annotations
+
+import select
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from captured.capture.source import Geometry, Memory
+
+RESERVE = 2
+"""Slots that are never lent out together: one being written, and the newest."""
+
+
+class SlotState(Enum):
+    """Whose a slot is."""
+
+    FREE = auto()
+    """Nobody's; may be written to once its readers' fences have ended."""
+    PENDING = auto()
+    """A job's; its content is undefined."""
+    READY = auto()
+    """Holds a picture that nobody has."""
+    LENT = auto()
+    """Clients read it."""
+    QUARANTINED = auto()
+    """A lost job may still write to it; never used again in this generation."""
+
+
+class Slot:
+    """One buffer of the pool. Changes hands only through its methods.
+
+    Ownership: owns its memory.
+    """
+
+    def __init__(self, index: int, generation: int, memory: Memory) -> None:
+        self.index = index
+        self.generation = generation
+        self.memory = memory
+        self.state = SlotState.FREE
+        self.holders = 0
+
+    def take(self) -> None:
+        """FREE -> PENDING: a job is going to write."""
+        self._step(SlotState.FREE, SlotState.PENDING)
+
+    def give_back(self) -> None:
+        """PENDING -> FREE: the job wrote nothing."""
+        self._step(SlotState.PENDING, SlotState.FREE)
+
+    def written(self) -> None:
+        """PENDING -> READY: it holds a picture."""
+        self._step(SlotState.PENDING, SlotState.READY)
+
+    def quarantine(self) -> None:
+        """PENDING -> QUARANTINED: its job was lost."""
+        self._step(SlotState.PENDING, SlotState.QUARANTINED)
+
+    def lend(self) -> None:
+        """READY or LENT -> LENT: one more client reads it."""
+        if self.state not in {SlotState.READY, SlotState.LENT}:
+            raise RuntimeError(f"{self!r} cannot be lent")
+        self.holders += 1
+        self.state = SlotState.LENT
+
+    def returned(self) -> None:
+        """LENT -> LENT or READY: one client less."""
+        if self.state is not SlotState.LENT:
+            raise RuntimeError(f"{self!r} cannot be returned")
+        self.holders -= 1
+        if not self.holders:
+            self.state = SlotState.READY
+
+    def free(self) -> None:
+        """READY -> FREE: a newer picture exists."""
+        self._step(SlotState.READY, SlotState.FREE)
+
+    def is_idle(self) -> bool:
+        """Whether every reader's fence on the memory has ended.
+
+        Kernel: a dma-buf polls writable when all its fences have signalled
+        (drivers/dma-buf/dma-buf.c, dma_buf_poll); no writeback driver waits for them.
+        """
+        poller = select.poll()
+        for plane in self.memory.planes:
+            poller.register(plane.dmabuf.fileno(), select.POLLOUT)
+        return len(poller.poll(0)) == len(self.memory.planes)
+
+    def _step(self, expected: SlotState, new: SlotState) -> None:
+        if self.state is not expected:
+            raise RuntimeError(f"{self!r} cannot become {new.name}")
+        self.state = new
+
+    def __repr__(self) -> str:
+        return f"<Slot {self.index}.{self.generation} {self.state.name}>"
+
+
+class Pool:
+    """A fixed number of slots of one geometry. Open until `close()`.
+
+    Ownership: owns its slots. Slots that clients still hold at `close()` lose their memory
+    here; the clients' own dma-buf fds keep the pages.
+    """
+
+    def __init__(
+        self, geometry: Geometry, generation: int, size: int, allocate: Callable[[], Memory]
+    ) -> None:
+        """Allocate all slots.
+
+        Args:
+            geometry: Of every slot.
+            generation: The number that goes with every slot of this pool.
+            size: How many; more than `RESERVE`.
+            allocate: Makes the memory of one.
+
+        Raises:
+            ValueError: The size leaves nothing to lend.
+            OSError: ENOMEM; what was allocated is freed again.
+        """
+        if size <= RESERVE:
+            raise ValueError(f"a pool of {size} buffers leaves none for clients")
+        self.geometry = geometry
+        self.generation = generation
+        self.newest: Slot | None = None
+        self._slots: list[Slot] = []
+        try:
+            for index in range(size):
+                self._slots.append(Slot(index, generation, allocate()))
+        except BaseException:
+            self.close()
+            raise
+
+    def take(self) -> Slot | None:
+        """Return a slot for the next job, now PENDING; None when none is free."""
+        for slot in self._slots:
+            if slot.state is SlotState.FREE and slot.is_idle():
+                slot.take()
+                return slot
+        return None
+
+    def publish(self, slot: Slot) -> None:
+        """Make a written slot the newest; the one before is freed if nobody has it."""
+        slot.written()
+        before, self.newest = self.newest, slot
+        if before is not None and before.state is SlotState.READY:
+            before.free()
+
+    def returned(self, slot: Slot) -> None:
+        """A client gave a slot back; it is freed when it was the last and a newer one exists."""
+        slot.returned()
+        if slot.state is SlotState.READY and slot is not self.newest:
+            slot.free()
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def count(self, state: SlotState) -> int:
+        """How many slots are in a state."""
+        return sum(slot.state is state for slot in self._slots)
+
+    def close(self) -> None:
+        """Free the memory of every slot. Twice is fine."""
+        slots, self._slots = self._slots, []
+        for slot in reversed(slots):
+            slot.memory.close()

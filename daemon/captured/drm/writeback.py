@@ -1,0 +1,499 @@
+# SPDX-License-Identifier: MIT
+"""The writeback source: jobs on a writeback connector that shares a display's CRTC."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+from typing import TYPE_CHECKING, NamedTuple
+
+from capturectl.errors import (
+    CaptureBusyError,
+    CaptureError,
+    CaptureLostError,
+    CaptureUnsupportedError,
+)
+from capturectl.fourcc import MODIFIER_LINEAR, fourcc_code, fourcc_name, is_known
+from capturectl.protocol import Source as SourceKind
+from captured.capture.source import FenceResult, Geometry, Plane, SourceBusy, Vblank
+from captured.drm import events, masters, modeset, resources, route, uapi
+from captured.drm.atomic import AtomicReq
+from captured.drm.framebuffer import DumbFramebuffer
+from captured.drm.syncfile import SyncFile
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from captured.capture.source import Memory
+    from captured.drm.atomic import FenceSlot
+    from captured.drm.card import Card
+    from captured.drm.mode import Mode
+    from captured.drm.resources import Crtc, Resources
+    from captured.drm.route import Route
+
+log = logging.getLogger(__name__)
+
+_PREFERENCE = tuple(map(fourcc_code, ("XR24", "AR24", "XB24", "AB24", "RG24", "BG24", "XR30")))
+
+
+class FlipQueue:
+    """The flip events of one card, sorted by the commit they belong to.
+
+    Only for a card whose event queue is ours alone. Borrows the card.
+    """
+
+    def __init__(self, card: Card) -> None:
+        self._card = card
+        self._waiting: dict[int, events.Event] = {}
+
+    def take(self, user_data: int) -> events.Event | None:
+        """Return the flip of a commit; None when it has not come.
+
+        Events of commits that nobody asks for are dropped with the next one that is taken.
+        """
+        for event in events.read_events(self._card):
+            if event.event_type == uapi.DRM_EVENT_FLIP_COMPLETE:
+                self._waiting[event.user_data] = event
+        found = self._waiting.get(user_data)
+        if found is not None:
+            self._waiting = {key: e for key, e in self._waiting.items() if key > user_data}
+        return found
+
+
+class WritebackMemory:
+    """A dumb framebuffer that the writeback connector writes to and clients read.
+
+    Ownership: owns the framebuffer, its buffer and the dma-buf.
+    """
+
+    def __init__(self, card: Card, geometry: Geometry) -> None:
+        """Allocate, register and export it, read-only for whoever gets the dma-buf."""
+        self.framebuffer = DumbFramebuffer(card, geometry.width, geometry.height, geometry.fourcc)
+        try:
+            dmabuf = self.framebuffer.buffer.export()
+        except BaseException:
+            self.framebuffer.close()
+            raise
+        self._planes = (Plane(dmabuf, self.framebuffer.pitch, 0),)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the dma-buf."""
+        return self.framebuffer.size
+
+    @property
+    def planes(self) -> tuple[Plane, ...]:
+        """The one plane of a packed format."""
+        return self._planes
+
+    def close(self) -> None:
+        """Free it. A job that still writes keeps its own reference. Twice is fine."""
+        for plane in self._planes:
+            plane.dmabuf.close()
+        self.framebuffer.close()
+
+
+class WritebackFence:
+    """The out-fence of one job. Owns its sync_file."""
+
+    def __init__(self, sync_file: SyncFile) -> None:
+        self._sync_file = sync_file
+
+    def fileno(self) -> int:
+        """Polls readable when the job has ended."""
+        return self._sync_file.fileno()
+
+    def read_result(self) -> FenceResult:
+        """Say how the job stands."""
+        return FenceResult(*self._sync_file.read_status())
+
+    def close(self) -> None:
+        """Close the sync_file. Twice is fine."""
+        self._sync_file.close()
+
+
+class Wishes(NamedTuple):
+    """What the operator wants of an output."""
+
+    name: str = ""
+    """The display connector; empty takes the first."""
+    fourcc: int = 0
+    """Pixel format; 0 takes the best that the connector can write."""
+    modeset: str = modeset.KEEP
+    """What to do with a dark display: keep, preferred, or WxH[@HZ]."""
+
+
+class Outlook(NamedTuple):
+    """How an output looks without touching it."""
+
+    name: str
+    connector_id: int
+    crtc_id: int
+    writeback: str
+    mode: Mode | None
+    """None when the CRTC is off."""
+    fourccs: tuple[int, ...]
+    problem: CaptureError | None
+    """Why it cannot be captured now; None when nothing speaks against it."""
+
+
+class _Attachment(NamedTuple):
+    route: Route
+    geometry: Geometry
+    request: AtomicReq
+    fence_slot: FenceSlot
+    lit: modeset.LitOutput | None
+
+
+class WritebackSource:
+    """Captures one display through a writeback connector.
+
+    Is master of the card while attached, and only then. Attaching is a modeset: the display
+    may flicker. Its commits name the writeback connector alone, never a plane, so what others
+    program behind the CRTC stays as it is, and is in the picture.
+
+    Ownership: borrows the card and its flip queue.
+    Kernel: drivers/gpu/drm/drm_writeback.c, "DOC: overview".
+    """
+
+    kind = SourceKind.WRITEBACK
+
+    def __init__(self, card: Card, flips: FlipQueue, wishes: Wishes, stream: int = 1) -> None:
+        """Describe it; nothing is touched.
+
+        Args:
+            card: With the client capabilities enabled, and the event queue all ours.
+            flips: Of that card.
+            wishes: The operator's.
+            stream: A number that tells this source's commits from its siblings'.
+        """
+        self._card = card
+        self._flips = flips
+        self._wishes = wishes
+        self._stream = stream
+        self._attachment: _Attachment | None = None
+        self._is_master = False
+        self._proved_problem: CaptureError | None = None
+
+    # -- looking ------------------------------------------------------------------------------
+
+    def look(self, taken: Collection[int] = ()) -> Outlook:
+        """Say how the output looks now, without becoming master.
+
+        Raises:
+            CaptureError: There is no such output, or no way to capture it.
+        """
+        found = resources.read_resources(self._card)
+        way = self._choose(found, taken)
+        problem: CaptureError | None = self._proved_problem
+        if not way.crtc.is_active and self._wishes.modeset == modeset.KEEP:
+            problem = modeset.output_is_off(way)
+        return Outlook(
+            way.display.name,
+            way.display.connector_id,
+            way.crtc.crtc_id,
+            way.writeback.name,
+            way.crtc.mode if way.crtc.is_active else None,
+            resources.writeback_fourccs(self._card, way.writeback),
+            problem,
+        )
+
+    def prove(self) -> None:
+        """Ask the driver, with TEST_ONLY, whether it would attach; nothing changes.
+
+        Raises:
+            CaptureError: It would not; the reason says what it refused. OutputOffError for a
+                dark display that nobody wants lit.
+        """
+        try:
+            with self._as_master():
+                found = resources.read_resources(self._card, probe=True)
+                way = self._choose(found)
+                if way.crtc.is_active:
+                    self._prove_clone(found, way)
+                else:
+                    modeset.choose_mode(way, self._wishes.modeset)
+        except CaptureError as error:
+            # What passes is looked at anew each time, what the driver refuses is remembered.
+            lasting = isinstance(error, CaptureUnsupportedError)
+            self._proved_problem = error if lasting else None
+            raise
+        self._proved_problem = None
+
+    def reconcile(self) -> bool:
+        """Take off the CRTC what a crash left attached: it would keep the CRTC from being put out.
+
+        Returns:
+            Whether there was anything.
+
+        Raises:
+            CaptureBusyError: Another program is master; it is for that one to decide then.
+            OSError: The driver's errno.
+        """
+        found = resources.read_resources(self._card)
+        attached = [c for c in found.writeback_connectors() if c.crtc_id]
+        if not attached:
+            return False
+        log.info("%s was left attached", ", ".join(connector.name for connector in attached))
+        with self._as_master():
+            self._detach_connectors(attached)
+        return True
+
+    # -- attaching ----------------------------------------------------------------------------
+
+    @property
+    def is_attached(self) -> bool:
+        """Whether the writeback connector is on the CRTC."""
+        return self._attachment is not None
+
+    def attach(self) -> Geometry:
+        """Become master, light a dark display if wanted, and attach the connector.
+
+        Raises:
+            CaptureBusyError: Another program is master.
+            OutputOffError: The display is dark and is to stay so.
+            CaptureUnsupportedError: no-writeback, wrong-crtc, clone-refused, no-format, no-mode.
+        """
+        if self._attachment is not None:
+            return self._attachment.geometry
+        self._become_master()
+        try:
+            self._attachment = self._attach()
+        except BaseException:
+            self._leave_master()
+            raise
+        return self._attachment.geometry
+
+    def _attach(self) -> _Attachment:
+        found = resources.read_resources(self._card)
+        way = self._choose(found)
+        lit = None
+        if not way.crtc.is_active:
+            # A dark display's modes may never have been read.
+            found = resources.read_resources(self._card, probe=True)
+            way = self._choose(found)
+            lit = modeset.LitOutput(
+                self._card, found, way, modeset.choose_mode(way, self._wishes.modeset)
+            )
+        try:
+            return self._attach_to_active(lit)
+        except BaseException:
+            if lit is not None:
+                lit.close()
+            raise
+
+    def _attach_to_active(self, lit: modeset.LitOutput | None) -> _Attachment:
+        found = resources.read_resources(self._card)
+        way = self._choose(found)
+        geometry = self._prove_clone(found, way)
+        connector = way.writeback
+        # Quirk(vkms): a job in the commit that attaches is lost when the next commit comes
+        # within the same frame; the connector is attached alone.
+        self._attach_request(way).commit(allow_modeset=True)
+        log.info("attached %s to %s (%s)", connector.name, way.crtc.name, way.display.name)
+        request = AtomicReq(self._card)
+        request.add(connector.connector_id, connector.properties, "WRITEBACK_FB_ID", 0)
+        slot = request.add_out_fence(
+            connector.connector_id, connector.properties, "WRITEBACK_OUT_FENCE_PTR"
+        )
+        return _Attachment(way, geometry, request, slot, lit)
+
+    def detach(self) -> None:
+        """Take the connector off, put out what was lit, stop being master. Twice is fine.
+
+        A card that is gone or has another master by now is left alone, with a warning.
+        """
+        attachment, self._attachment = self._attachment, None
+        if attachment is None:
+            return
+        try:
+            self._detach_connectors([attachment.route.writeback])
+            if attachment.lit is not None:
+                attachment.lit.close()
+        except OSError as error:
+            log.warning("%s: cannot detach: %s", attachment.route.writeback.name, error)
+        self._leave_master()
+
+    def _detach_connectors(self, connectors: list[resources.Connector]) -> None:
+        request = AtomicReq(self._card)
+        for connector in connectors:
+            request.add(connector.connector_id, connector.properties, "CRTC_ID", 0)
+        request.commit(allow_modeset=True)
+        log.info("detached %s", ", ".join(connector.name for connector in connectors))
+
+    # -- capturing ----------------------------------------------------------------------------
+
+    def allocate(self) -> WritebackMemory:
+        """Make memory for one picture.
+
+        Raises:
+            CaptureLostError: Not attached.
+            OSError: ENOMEM.
+        """
+        return WritebackMemory(self._card, self._attached().geometry)
+
+    def commit(self, memory: Memory, number: int) -> WritebackFence:
+        """Commit one job; the picture of the next vblank goes to the memory.
+
+        Raises:
+            SourceBusy: EBUSY, a commit on the CRTC waits for its vblank.
+            CaptureLostError: EACCES, another program is master; or not attached.
+            OSError: Any other errno.
+        """
+        attachment = self._attached()
+        if not isinstance(memory, WritebackMemory):
+            raise TypeError("memory of another source")
+        connector = attachment.route.writeback
+        attachment.request.add(
+            connector.connector_id,
+            connector.properties,
+            "WRITEBACK_FB_ID",
+            memory.framebuffer.fb_id,
+        )
+        try:
+            attachment.request.commit_nowait(user_data=self._user_data(number))
+        except OSError as error:
+            if error.errno == errno.EBUSY:
+                raise SourceBusy from error
+            if error.errno == errno.EACCES:
+                raise CaptureLostError(
+                    f"{self._card.path} has another master now", _master_hint(self._card.path)
+                ) from error
+            raise
+        fence = attachment.fence_slot.take()
+        if fence is None:
+            raise CaptureLostError(f"{connector.name}: the driver made no fence", "report it")
+        return WritebackFence(SyncFile(fence))
+
+    def vblank_of(self, number: int) -> Vblank:
+        """Return the vblank of an ended job, from its flip event."""
+        event = self._flips.take(self._user_data(number))
+        return Vblank(event.sequence, event.time_ns) if event else Vblank(0, 0)
+
+    def _user_data(self, number: int) -> int:
+        return self._stream << 48 | number & 0xFFFF_FFFF_FFFF
+
+    def _attached(self) -> _Attachment:
+        if self._attachment is None:
+            raise CaptureLostError("the writeback connector is not attached", "try again")
+        return self._attachment
+
+    # -- proof --------------------------------------------------------------------------------
+
+    def _choose(self, found: Resources, taken: Collection[int] = ()) -> Route:
+        return route.choose_route(found, self._wishes.name, taken=taken, card=self._card.path)
+
+    def _attach_request(self, way: Route) -> AtomicReq:
+        request = AtomicReq(self._card)
+        connector = way.writeback
+        request.add(connector.connector_id, connector.properties, "CRTC_ID", way.crtc.crtc_id)
+        return request
+
+    def _prove_clone(self, found: Resources, way: Route) -> Geometry:
+        """Prove that the connector can be attached and can write a picture of the CRTC."""
+        geometry = self._geometry(way)
+        request = self._attach_request(way)
+        try:
+            request.test(allow_modeset=True)
+        except OSError as error:
+            raise _refused(found, way, error) from error
+        connector = way.writeback
+        with DumbFramebuffer(
+            self._card, geometry.width, geometry.height, geometry.fourcc
+        ) as framebuffer:
+            request.add(
+                connector.connector_id,
+                connector.properties,
+                "WRITEBACK_FB_ID",
+                framebuffer.fb_id,
+            )
+            try:
+                request.test(allow_modeset=True)
+            except OSError as error:
+                raise _picture_refused(way, geometry, error) from error
+        return geometry
+
+    def _geometry(self, way: Route) -> Geometry:
+        mode = _active_mode(way.crtc)
+        if mode is None:
+            raise modeset.output_is_off(way)
+        fourccs = resources.writeback_fourccs(self._card, way.writeback)
+        fourcc = _choose_fourcc(way.writeback.name, fourccs, self._wishes.fourcc)
+        return Geometry(mode.width, mode.height, mode.refresh_mhz, fourcc, MODIFIER_LINEAR)
+
+    # -- master -------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _as_master(self) -> Iterator[None]:
+        was_master = self._is_master
+        self._become_master()
+        try:
+            yield
+        finally:
+            if not was_master:
+                self._leave_master()
+
+    def _become_master(self) -> None:
+        try:
+            self._card.take_master()
+        except CaptureBusyError as error:
+            hint = _master_hint(self._card.path)
+            raise CaptureBusyError(error.reason, hint, code=error.code) from error
+        self._is_master = True
+
+    def _leave_master(self) -> None:
+        self._is_master = False
+        self._card.drop_master()
+
+
+def _active_mode(crtc: Crtc) -> Mode | None:
+    return crtc.mode if crtc.is_active else None
+
+
+def _choose_fourcc(connector: str, fourccs: tuple[int, ...], wanted: int) -> int:
+    listed = ", ".join(map(fourcc_name, fourccs))
+    if wanted:
+        if wanted in fourccs:
+            return wanted
+        raise CaptureUnsupportedError(
+            f"{connector} cannot write {fourcc_name(wanted)}",
+            f"it writes {listed}",
+            code="no-format",
+        )
+    known = [fourcc for fourcc in (*_PREFERENCE, *fourccs) if fourcc in fourccs]
+    for fourcc in known:
+        if is_known(fourcc):
+            return fourcc
+    raise CaptureUnsupportedError(
+        f"{connector} writes no format that is known here", f"it writes {listed}", code="no-format"
+    )
+
+
+def _refused(found: Resources, way: Route, error: OSError) -> CaptureError:
+    if error.errno == errno.EACCES:
+        return CaptureBusyError("the card has another master", code="another-master")
+    try:
+        route.check_clone(found, way)
+    except CaptureUnsupportedError as refused:
+        return refused
+    return CaptureUnsupportedError(
+        f"the driver refuses {way.writeback.name} on {way.crtc.name} ({error.strerror})",
+        f"beside {way.display.name} in {way.crtc.mode}; see the kernel's log with drm.debug=0x14",
+        code="attach-refused",
+    )
+
+
+def _picture_refused(way: Route, geometry: Geometry, error: OSError) -> CaptureError:
+    return CaptureUnsupportedError(
+        f"{way.writeback.name} refuses {fourcc_name(geometry.fourcc)} pictures of "
+        f"{geometry.width}x{geometry.height} ({error.strerror})",
+        "choose another --format or a smaller mode",
+        code="no-format",
+    )
+
+
+def _master_hint(path: str) -> str:
+    holder = masters.find_master(path)
+    who = str(holder) if holder else "another program"
+    return f"{who} holds it; stop it, or let it share the card with the daemon"
