@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: MIT
+"""Builds the daemon from its parts and runs it."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import logging
+import secrets
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from capturectl import protocol
+from capturectl.errors import CaptureError, CaptureUnsupportedError
+from capturectl.fourcc import MODIFIER_LINEAR
+from capturectl.version import VERSION
+from captured import config
+from captured.capture.engine import Engine, Settings
+from captured.capture.pacing import policy_of
+from captured.capture.source import Geometry
+from captured.drm.card import Card, card_paths
+from captured.drm.resources import read_resources
+from captured.drm.writeback import FlipQueue, Wishes, WritebackSource
+from captured.reactor import Reactor
+from captured.server.listener import Listener, Peer
+from captured.server.session import Session
+from captured.server.stream import OutputLook, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from capturectl.transport import Transport
+
+log = logging.getLogger("captured")
+
+_LEASE_MS = 250
+_STREAM = 1
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the command line; every option is a setting of captured.toml."""
+    parser = argparse.ArgumentParser(
+        prog="captured",
+        description="Capture what is on a display through its writeback connector, "
+        "and hand the frames to clients over a Unix socket.",
+        epilog="Exit status: 0 stopped by a signal, 1 failed, 2 usage, "
+        "4 nothing to capture with, 7 not allowed.",
+    )
+    add = functools.partial(parser.add_argument, default=argparse.SUPPRESS)
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="settings (default: %(default)s)"
+    )
+    add(
+        "--card",
+        metavar="PATH",
+        help="card to use (default: the first with a writeback connector)",
+    )
+    add("--output", metavar="NAME", help="display to capture, such as HDMI-A-1")
+    add(
+        "--socket",
+        metavar="PATH",
+        help=f"where clients connect (default: {protocol.DEFAULT_SOCKET})",
+    )
+    add("--modeset", metavar="keep|preferred|WxH[@HZ]", help="what to do with a dark display")
+    add("--format", metavar="FOURCC", help="pixel format of the frames, such as XR24")
+    add("--buffers", type=int, metavar="N", help="size of the pool (default: 6)")
+    add("--linger", type=float, metavar="SEC", help="stay attached after the last client")
+    add("--log", metavar="LEVEL", help="debug, info, warning or error")
+    parser.add_argument("--version", action="version", version=f"captured {VERSION}")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the daemon until SIGTERM or SIGINT; return its exit status."""
+    options = vars(build_parser().parse_args(arguments))
+    try:
+        settings = config.load(options.pop("config"), options)
+        logging.basicConfig(
+            level=settings.log.upper(), stream=sys.stderr, format="captured: %(message)s"
+        )
+        return _run(settings)
+    except CaptureError as error:
+        sys.stderr.write(f"captured: {error}\n")
+        return error.exit_code
+    except OSError as error:
+        sys.stderr.write(f"captured: {error.filename or 'system'}: {error.strerror}\n")
+        return 1
+
+
+def _run(settings: config.Config) -> int:
+    with open_card(settings.card) as card, Reactor() as reactor:
+        daemon = Daemon(card, settings, reactor)
+        try:
+            reactor.handle_signals((signal.SIGTERM, signal.SIGINT), lambda _: reactor.stop())
+            daemon.start()
+            reactor.run()
+        finally:
+            daemon.close()
+    return 0
+
+
+def open_card(path: str) -> Card:
+    """Open the card, or the first one that has a writeback connector.
+
+    Raises:
+        CaptureUnsupportedError: no-card or no-writeback.
+        NotAllowedError: The card may not be opened.
+    """
+    if path:
+        return _with_capabilities(Card.open(path))
+    paths = card_paths()
+    if not paths:
+        raise CaptureUnsupportedError(
+            "there is no card under /dev/dri", "load the display driver of this machine",
+            code="no-card",
+        )  # fmt: skip
+    errors: list[CaptureError] = []
+    for candidate in paths:
+        try:
+            return _with_capabilities(Card.open(candidate))
+        except CaptureError as error:
+            errors.append(error)
+    raise errors[0]
+
+
+def _with_capabilities(card: Card) -> Card:
+    try:
+        card.enable_client_capabilities()
+        if not read_resources(card).writeback_connectors():
+            raise _no_writeback(card.path)
+    except BaseException:
+        card.close()
+        raise
+    return card
+
+
+def _no_writeback(path: str) -> CaptureUnsupportedError:
+    return CaptureUnsupportedError(
+        f"{path} has no writeback connector",
+        "its driver or chip cannot write what it displays to memory; choose another --card",
+        code="no-writeback",
+    )
+
+
+class Daemon:
+    """The parts of a running daemon. Open until `close()`; borrows the card and the loop."""
+
+    def __init__(self, card: Card, settings: config.Config, reactor: Reactor) -> None:
+        self._card = card
+        self._settings = settings
+        self._reactor = reactor
+        self._driver = card.version().name
+        self._instance = secrets.randbits(64)
+        self._sessions: set[Session] = set()
+        self._listener: Listener | None = None
+        wishes = Wishes(settings.output, settings.fourcc, settings.modeset)
+        self._source = WritebackSource(card, FlipQueue(card), wishes, _STREAM)
+        self._engine = Engine(
+            settings.output or "output",
+            self._source,
+            reactor,
+            Settings(settings.buffers, settings.linger),
+            policy_of(self._driver),
+        )
+        self._streams = {
+            _STREAM: Stream(_STREAM, self._engine, self._source.kind, card.path, self._look)
+        }
+
+    def start(self) -> None:
+        """Check the output, clean up after a crash, and listen.
+
+        Raises:
+            CaptureError: There is no such output, or the socket cannot be made.
+        """
+        look = self._look()
+        log.info(
+            "%s (%s): %s through %s", self._card.path, self._driver, look.name, look.writeback
+        )
+        try:
+            self._source.reconcile()
+            self._source.prove()
+        except CaptureUnsupportedError as error:
+            log.warning("%s", error)
+        except CaptureError as error:  # it may pass: another master, a display that is off
+            log.info("%s", error)
+        self._listener = Listener(Path(self._settings.socket), self._reactor, self._accept)
+        log.info("ready on %s", self._settings.socket)
+
+    def close(self) -> None:
+        """Say goodbye to every client, give the display back, stop listening."""
+        if self._listener is not None:
+            self._listener.close()
+        for session in list(self._sessions):
+            session.say_bye(protocol.ByeReason.SHUTDOWN)
+        self._engine.close()
+
+    def _accept(self, transport: Transport, peer: Peer) -> None:
+        self._sessions.add(
+            Session(
+                transport, peer, self._reactor, self._streams, self._welcome,
+                self._sessions.discard,
+            )
+        )  # fmt: skip
+
+    def _welcome(self) -> protocol.Welcome:
+        return protocol.Welcome(
+            protocol.VERSION_MAX, len(self._streams), 0, self._instance,
+            protocol.MAX_CREDITS, _LEASE_MS, self._driver, VERSION,
+        )  # fmt: skip
+
+    def _look(self) -> OutputLook:
+        outlook = self._source.look()
+        geometry = None
+        if outlook.mode is not None:
+            mode = outlook.mode
+            geometry = self._engine.geometry or Geometry(
+                mode.width, mode.height, mode.refresh_mhz, 0, MODIFIER_LINEAR
+            )
+        return OutputLook(
+            outlook.name, outlook.connector_id, outlook.crtc_id, outlook.writeback,
+            geometry, outlook.fourccs, outlook.problem,
+        )  # fmt: skip

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: MIT
+"""One epoll loop: callbacks for file descriptors, timers and signals. No threads."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import os
+import select
+import signal
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import FrameType, TracebackType
+    from typing import Self
+
+log = logging.getLogger(__name__)
+
+READABLE = select.EPOLLIN
+WRITABLE = select.EPOLLOUT
+
+
+class Timer:
+    """A callback for later; `cancel()` takes it back."""
+
+    __slots__ = ("callback", "deadline_ns")
+
+    def __init__(self, deadline_ns: int, callback: Callable[[], None]) -> None:
+        self.deadline_ns = deadline_ns
+        self.callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        """Forget the callback. Twice is fine, and so is after it ran."""
+        self.callback = None
+
+
+class Reactor:
+    """The daemon's loop. Open until `close()`; everything runs in the thread that runs it.
+
+    Ownership: owns its epoll fd and its wake-up pipe, borrows what it watches.
+    """
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._callbacks: dict[int, Callable[[int], None]] = {}
+        self._timers: list[tuple[int, int, Timer]] = []
+        self._order = itertools.count()
+        self._running = False
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._old_wakeup = -1
+        self._old_handlers: dict[int, object] = {}
+        self.watch(self._wake_read, self._drain_wakeups)
+
+    # -- file descriptors -------------------------------------------------------------------
+
+    def watch(self, fd: int, callback: Callable[[int], None], events: int = READABLE) -> None:
+        """Call back with the events whenever the fd has any of them (or hangs up)."""
+        self._callbacks[fd] = callback
+        self._epoll.register(fd, events)
+
+    def change(self, fd: int, events: int) -> None:
+        """Change which events of a watched fd count."""
+        self._epoll.modify(fd, events)
+
+    def unwatch(self, fd: int) -> None:
+        """Stop watching; call it before the fd is closed."""
+        if self._callbacks.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+
+    # -- time -------------------------------------------------------------------------------
+
+    def now_ns(self) -> int:
+        """CLOCK_MONOTONIC."""
+        return time.monotonic_ns()
+
+    def call_at(self, deadline_ns: int, callback: Callable[[], None]) -> Timer:
+        """Call back once, at or soon after a CLOCK_MONOTONIC time."""
+        timer = Timer(deadline_ns, callback)
+        heapq.heappush(self._timers, (deadline_ns, next(self._order), timer))
+        return timer
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        """Call back once, so many seconds from now."""
+        return self.call_at(self.now_ns() + round(seconds * 1e9), callback)
+
+    # -- signals ----------------------------------------------------------------------------
+
+    def handle_signals(self, numbers: Iterable[int], callback: Callable[[int], None]) -> None:
+        """Call back from the loop when one of the signals has come."""
+
+        def note(number: int, frame: FrameType | None) -> None:
+            self.call_at(0, lambda: callback(number))
+
+        for number in numbers:
+            self._old_handlers[number] = signal.signal(number, note)
+        # The interpreter writes a byte here, so that epoll returns and the handler has run.
+        self._old_wakeup = signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+
+    def _drain_wakeups(self, events: int) -> None:
+        try:
+            os.read(self._wake_read, 4096)
+        except BlockingIOError:
+            return
+
+    # -- running ----------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Run until `stop()`."""
+        self._running = True
+        while self._running:
+            self.run_once()
+
+    def stop(self) -> None:
+        """Make `run` return after the present callback."""
+        self._running = False
+
+    def run_once(self, timeout: float | None = None) -> None:
+        """Wait for one batch of events or the next timer, and run their callbacks.
+
+        Args:
+            timeout: Seconds to wait at most; None waits for as long as it takes.
+        """
+        for fd, events in self._epoll.poll(self._wait_time(timeout)):
+            callback = self._callbacks.get(fd)
+            if callback is not None:  # an earlier callback of the batch may have ended it
+                callback(events)
+        self._run_timers()
+
+    def _wait_time(self, timeout: float | None) -> float:
+        while self._timers and self._timers[0][2].callback is None:
+            heapq.heappop(self._timers)
+        if not self._timers:
+            return -1 if timeout is None else timeout
+        until = max(0.0, (self._timers[0][0] - self.now_ns()) / 1e9)
+        return until if timeout is None else min(until, timeout)
+
+    def _run_timers(self) -> None:
+        now = self.now_ns()
+        while self._timers and self._timers[0][0] <= now:
+            timer = heapq.heappop(self._timers)[2]
+            callback, timer.callback = timer.callback, None
+            if callback is not None:
+                callback()
+
+    def close(self) -> None:
+        """Give the signals back and close the loop's own fds. Twice is fine."""
+        if self._epoll.closed:
+            return
+        if self._old_handlers:
+            signal.set_wakeup_fd(self._old_wakeup)
+        for number, handler in self._old_handlers.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]  # what signal() returned
+        self._epoll.close()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

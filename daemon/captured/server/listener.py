@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: MIT
+"""The listening socket, and who is at the other end of a new connection."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import socket
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+from capturectl.errors import CaptureBusyError, CaptureError, NotAllowedError
+from capturectl.transport import Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from captured.reactor import Reactor
+
+log = logging.getLogger(__name__)
+
+_BACKLOG = 64
+_SEND_BUFFER = 4608
+"""Bytes. The default would queue seconds of stale frames for a client that does not read."""
+_UCRED = struct.Struct("=iII")  # Kernel: include/linux/socket.h, struct ucred
+
+
+class Peer(NamedTuple):
+    """The process at the other end, as it was when it connected."""
+
+    pid: int
+    uid: int
+    gid: int
+
+    def __str__(self) -> str:
+        return f"pid {self.pid} uid {self.uid}"
+
+
+class Listener:
+    """Accepts connections until `close()`.
+
+    Ownership: owns the socket and its path in the file system, borrows the loop.
+    """
+
+    def __init__(
+        self, path: Path, reactor: Reactor, accept: Callable[[Transport, Peer], None]
+    ) -> None:
+        """Bind and listen.
+
+        Args:
+            path: Where; a socket that nobody answers any more is replaced.
+            reactor: The loop that watches it.
+            accept: Gets every new connection, and owns it.
+
+        Raises:
+            CaptureBusyError: Another daemon answers on the path.
+            NotAllowedError: EACCES on the directory.
+            CaptureError: Any other errno, with the path.
+        """
+        self._path = path
+        self._reactor = reactor
+        self._accept = accept
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+        try:
+            self._bind()
+        except OSError as error:
+            self._socket.close()
+            raise _bind_error(path, error) from error
+        except BaseException:
+            self._socket.close()
+            raise
+        self._inode = path.stat().st_ino
+        self._socket.listen(_BACKLOG)
+        reactor.watch(self._socket.fileno(), self._accept_all)
+
+    def _bind(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        old_mask = os.umask(0o117)
+        try:
+            try:
+                self._socket.bind(str(self._path))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+                self._remove_stale()
+                self._socket.bind(str(self._path))
+        finally:
+            os.umask(old_mask)
+
+    def _remove_stale(self) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
+            try:
+                probe.connect(str(self._path))
+            except ConnectionRefusedError:
+                self._path.unlink()
+                return
+        raise CaptureBusyError(
+            f"another daemon answers on {self._path}",
+            "stop it, or choose another --socket",
+            code="socket-in-use",
+        )
+
+    def _accept_all(self, events: int) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                # EMFILE: the loop would spin on it; the client waits in the backlog.
+                log.error("cannot accept a client: %s", error.strerror)
+                return
+            connection.setblocking(False)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+            raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+            self._accept(Transport(connection), Peer(*_UCRED.unpack(raw)))
+
+    def close(self) -> None:
+        """Stop listening and remove the path, if it is still ours. Twice is fine."""
+        if self._socket.fileno() < 0:
+            return
+        self._reactor.unwatch(self._socket.fileno())
+        self._socket.close()
+        with contextlib.suppress(FileNotFoundError):
+            if self._path.stat().st_ino == self._inode:
+                self._path.unlink()
+
+
+def _bind_error(path: Path, error: OSError) -> CaptureError:
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return NotAllowedError(
+            f"cannot make the socket {path}: {error.strerror}",
+            "run as root, or choose a --socket in a directory of your own",
+        )
+    return CaptureError(
+        f"cannot make the socket {path}: {error.strerror}", "choose another --socket"
+    )

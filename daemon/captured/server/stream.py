@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: MIT
+"""An output as clients see it: its number, its description, its engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from capturectl import protocol
+from capturectl.errors import CaptureError, OutputOffError
+from capturectl.fourcc import MODIFIER_LINEAR
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from captured.capture.engine import Engine, Picture
+    from captured.capture.source import Geometry
+
+
+class OutputLook(NamedTuple):
+    """What there is to say of an output, whatever its source is."""
+
+    name: str
+    connector_id: int
+    crtc_id: int
+    writeback: str
+    geometry: Geometry | None
+    """None when it is off."""
+    fourccs: tuple[int, ...]
+    problem: CaptureError | None
+
+
+class Stream:
+    """One output. Borrows its engine; `look` says how the output is now."""
+
+    def __init__(
+        self,
+        stream_id: int,
+        engine: Engine,
+        source: protocol.Source,
+        card: str,
+        look: Callable[[], OutputLook],
+    ) -> None:
+        self.stream_id = stream_id
+        self.engine = engine
+        self.source = source
+        self._card = card
+        self._look = look
+        self._packet = bytearray(protocol.FRAME.size)
+        self._packed = 0
+
+    def describe(self) -> list[bytes]:
+        """Return the STREAM, FORMAT... and DONE of the output as it is now."""
+        look = self._look()
+        return [
+            protocol.STREAM.pack(self._describe(look), stream=self.stream_id),
+            *(self._format(fourcc, look.geometry) for fourcc in look.fourccs),
+            protocol.DONE.pack(protocol.Done(), stream=self.stream_id),
+        ]
+
+    def _describe(self, look: OutputLook) -> protocol.Stream:
+        geometry, problem = look.geometry, look.problem
+        error = problem.as_dict() if problem else {"code": "", "reason": "", "hint": ""}
+        return protocol.Stream(
+            state=_state(problem),
+            source=self.source,
+            width=geometry.width if geometry else 0,
+            height=geometry.height if geometry else 0,
+            refresh_millihertz=geometry.refresh_mhz if geometry else 0,
+            fourcc=geometry.fourcc if geometry else 0,
+            connector_id=look.connector_id,
+            crtc_id=look.crtc_id,
+            clients=self.engine.subscriber_count,
+            name=look.name,
+            card=self._card,
+            writeback=look.writeback,
+            **error,
+        )
+
+    def _format(self, fourcc: int, geometry: Geometry | None) -> bytes:
+        active = geometry is not None and geometry.fourcc == fourcc
+        body = protocol.Format(MODIFIER_LINEAR, fourcc, int(active))
+        return protocol.FORMAT.pack(body, stream=self.stream_id)
+
+    def frame_packet(self, picture: Picture) -> bytearray:
+        """Return the FRAME of a picture; packed once, the same bytes for every client.
+
+        The bytes stay valid until the next picture.
+        """
+        if self._packed != picture.sequence:
+            frame = protocol.Frame(
+                picture.sequence,
+                picture.vblank.sequence,
+                picture.missed,
+                picture.time_commit_ns,
+                picture.vblank.time_ns,
+                picture.time_done_ns,
+                picture.slot.index,
+                picture.slot.generation,
+                self.source,
+                0,
+            )
+            protocol.FRAME.pack_into(self._packet, frame, stream=self.stream_id)
+            self._packed = picture.sequence
+        return self._packet
+
+
+def _state(problem: CaptureError | None) -> protocol.State:
+    if problem is None:
+        return protocol.State.READY
+    if isinstance(problem, OutputOffError):
+        return protocol.State.OFF
+    return protocol.State.BLOCKED
