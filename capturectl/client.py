@@ -1,0 +1,358 @@
+# SPDX-License-Identifier: MIT
+"""A connection to the daemon: its outputs, and frames of them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from capturectl import protocol, wire_errors
+from capturectl.dmabuf import MappedDmabuf
+from capturectl.errors import (
+    CaptureClosedError,
+    CaptureError,
+    CaptureLostError,
+    CaptureTimeoutError,
+    NoOutputError,
+    NotAllowedError,
+    ProtocolError,
+    UnreachableError,
+    UsageError,
+)
+from capturectl.fd import OwnedFd
+from capturectl.frame import Frame, FrameBuffer
+from capturectl.transport import Transport
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from capturectl.transport import Packet
+
+SOCKET_VARIABLE = "CAPTURECTL_SOCKET"
+DEFAULT_TIMEOUT = 5.0
+"""Seconds to wait for a frame: some vblanks, and a modeset before the first."""
+
+
+class Output(NamedTuple):
+    """What the daemon says of one output."""
+
+    stream: int
+    """Its number on the wire."""
+    name: str
+    """"HDMI-A-1"."""
+    state: protocol.State
+    source: protocol.Source
+    """Where its frames come from."""
+    width: int
+    """Pixels; 0 when it is off."""
+    height: int
+    refresh_mhz: int
+    """Frames per 1000 seconds."""
+    card: str
+    writeback: str
+    """The writeback connector's name."""
+    connector_id: int
+    crtc_id: int
+    clients: int
+    """Subscriptions it has."""
+    fourccs: tuple[int, ...]
+    """Pixel formats that it can have."""
+    fourcc: int
+    """The one it has now; 0 while nobody captures."""
+    code: str
+    """Why it is not ready, as a word; empty when it is."""
+    reason: str
+    hint: str
+
+
+def default_socket() -> str:
+    """Return $CAPTURECTL_SOCKET, or where the service listens."""
+    return os.environ.get(SOCKET_VARIABLE) or protocol.DEFAULT_SOCKET
+
+
+def connect(
+    path: str | None = None, *, name: str = "", timeout: float = DEFAULT_TIMEOUT
+) -> Client:
+    """Connect to the daemon.
+
+    Args:
+        path: Its socket; None takes `default_socket()`.
+        name: What to call this client in the daemon's status; the program's name when empty.
+        timeout: Seconds to wait for the daemon's answer.
+
+    Raises:
+        UnreachableError: There is no socket, or nobody answers on it.
+        NotAllowedError: EACCES, this user may not connect.
+        ProtocolError: The daemon speaks no version that this client knows.
+        CaptureTimeoutError: No answer in time.
+    """
+    address = path or default_socket()
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        sock.connect(address)
+    except OSError as error:
+        sock.close()
+        raise _connect_error(address, error) from error
+    client = Client(Transport(sock))
+    try:
+        client._greet(name or os.path.basename(sys.argv[0]), timeout)  # noqa: PTH119
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+def _connect_error(address: str, error: OSError) -> CaptureError:
+    if isinstance(error, PermissionError):
+        return NotAllowedError(
+            f"{address}: permission denied", "join the group of the socket, or ask its owner"
+        )
+    if isinstance(error, FileNotFoundError):
+        reason = f"there is no socket {address}"
+    else:
+        reason = f"nobody answers on {address} ({error.strerror or error})"
+    return UnreachableError(
+        reason, f"start captured, or name its socket with -S or ${SOCKET_VARIABLE}"
+    )
+
+
+class Client:
+    """A connection. Open until `close()`; one thread at a time. Made by `connect`.
+
+    Ownership: owns the socket and the mappings of all buffers that it was sent; frames
+    borrow them.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._welcome: protocol.Welcome | None = None
+        self._outputs: tuple[Output, ...] = ()
+        self._buffers: dict[tuple[int, int, int], FrameBuffer] = {}
+        self._subscribed: set[int] = set()
+        self._serial = 0
+
+    # -- what there is ------------------------------------------------------------------------
+
+    @property
+    def driver(self) -> str:
+        """The kernel driver of the daemon's card."""
+        return self._welcome.driver if self._welcome else ""
+
+    def outputs(self) -> tuple[Output, ...]:
+        """Return the outputs as they were when this client connected."""
+        return self._outputs
+
+    def output(self, name: str | None = None) -> Output:
+        """Return an output by name, or the only one.
+
+        Raises:
+            NoOutputError: None of that name.
+            UsageError: No name, and several outputs.
+        """
+        names = ", ".join(output.name for output in self._outputs) or "none"
+        if name is None:
+            if len(self._outputs) == 1:
+                return self._outputs[0]
+            raise UsageError("which output?", f"name one with -o: {names}")
+        for output in self._outputs:
+            if output.name == name:
+                return output
+        raise NoOutputError(f"there is no output {name}", f"the daemon has {names}")
+
+    # -- frames -------------------------------------------------------------------------------
+
+    def snapshot(
+        self,
+        output: str | None = None,
+        *,
+        timeout: float = DEFAULT_TIMEOUT,
+        sources: protocol.Source = protocol.Source.WRITEBACK | protocol.Source.PATTERN,
+    ) -> Frame:
+        """Capture one picture, of a vblank after this call.
+
+        Args:
+            output: Its name; None where there is only one.
+            timeout: Seconds to wait for it.
+            sources: What the pixels may come from. Scan-out buffers are not the glass, so
+                they come only to those who ask for them.
+
+        Returns:
+            The frame; release it, best with `with`.
+
+        Raises:
+            NoOutputError: No such output.
+            OutputOffError: Its CRTC is not active.
+            CaptureBusyError: Another program is master of the card.
+            CaptureUnsupportedError: It cannot be captured, or not from these sources.
+            CaptureTimeoutError: No picture in time.
+            CaptureLostError: The daemon or the card went away.
+        """
+        wanted = self.output(output)
+        deadline = time.monotonic() + timeout
+        self._settle(wanted, deadline)
+        request = protocol.Subscribe(sources, 0, 0, credits=1, frames=1, max_fps_millihertz=0)
+        self._send(protocol.SUBSCRIBE, request, wanted.stream)
+        self._subscribed.add(wanted.stream)
+        try:
+            return self._await_frame(wanted, deadline)
+        except CaptureTimeoutError:
+            self._send(protocol.UNSUBSCRIBE, protocol.Unsubscribe(), wanted.stream)
+            raise
+
+    def _settle(self, output: Output, deadline: float) -> None:
+        """Read to the end of an earlier subscription, so that no old frame passes for new."""
+        while output.stream in self._subscribed:
+            frame = self._take_message(output, deadline)
+            if frame is not None:
+                frame.release()
+
+    def _await_frame(self, output: Output, deadline: float) -> Frame:
+        while True:
+            frame = self._take_message(output, deadline)
+            if frame is not None:
+                return frame
+            if output.stream not in self._subscribed:
+                raise CaptureLostError(f"the daemon ended {output.name}", "try again")
+
+    def _take_message(self, output: Output, deadline: float) -> Frame | None:
+        """Handle the next message; return the frame if it is one of the output."""
+        with self._receive(deadline, f"a frame of {output.name}") as packet:
+            header = packet.header
+            if header.code == protocol.BUFFER.code:
+                self._add_buffer(packet)
+            elif header.code == protocol.ENDED.code:
+                self._subscribed.discard(header.stream)
+            elif header.code == protocol.FRAME.code and header.stream == output.stream:
+                return self._frame(packet, output)
+        return None
+
+    def _frame(self, packet: Packet, output: Output) -> Frame:
+        message = protocol.FRAME.unpack(packet.data)
+        key = (output.stream, message.generation, message.buffer)
+        buffer = self._buffers.get(key)
+        if buffer is None:
+            raise ProtocolError(f"FRAME {message.sequence} in a buffer that was never sent")
+
+        def give_back(frame: Frame) -> None:
+            release = protocol.Release(frame.sequence, message.buffer, message.generation)
+            with contextlib.suppress(CaptureLostError, CaptureClosedError):
+                self._send(protocol.RELEASE, release, output.stream)
+
+        return Frame(buffer, message, output.name, give_back)
+
+    def _add_buffer(self, packet: Packet) -> None:
+        layout = protocol.BUFFER.unpack(packet.data)
+        stream = packet.header.stream
+        if layout.planes != 1 or len(packet.fds) != 1:
+            raise ProtocolError(f"BUFFER of {layout.planes} planes with {len(packet.fds)} fds")
+        self._drop_buffers_before(stream, layout.generation)
+        key = (stream, layout.generation, layout.buffer)
+        fd = OwnedFd(packet.fds[0].detach(), f"buffer {layout.buffer}")
+        self._buffers[key] = FrameBuffer(layout, MappedDmabuf(fd, layout.size))
+
+    def _drop_buffers_before(self, stream: int, generation: int) -> None:
+        old = [key for key in self._buffers if key[0] == stream and key[1] < generation]
+        for key in old:
+            self._buffers.pop(key).dmabuf.close()
+
+    # -- talking ------------------------------------------------------------------------------
+
+    def _greet(self, name: str, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        hello = protocol.Hello(protocol.MAGIC, protocol.VERSION_MIN, protocol.VERSION_MAX, 0, name)
+        self._send(protocol.HELLO, hello, 0)
+        with self._receive(deadline, "the daemon's WELCOME") as packet:
+            if packet.header.code != protocol.WELCOME.code:
+                raise ProtocolError("the daemon's first message is not WELCOME")
+            self._welcome = protocol.WELCOME.unpack(packet.data)
+        self._outputs = tuple(self._read_output(deadline) for _ in range(self._welcome.streams))
+
+    def _read_output(self, deadline: float) -> Output:
+        described: protocol.Stream | None = None
+        fourccs: list[int] = []
+        while True:
+            with self._receive(deadline, "the list of outputs") as packet:
+                header = packet.header
+                if header.code == protocol.STREAM.code:
+                    described = protocol.STREAM.unpack(packet.data)
+                elif header.code == protocol.FORMAT.code:
+                    fourccs.append(protocol.FORMAT.unpack(packet.data).fourcc)
+                elif header.code == protocol.DONE.code and described is not None:
+                    return _output(header.stream, described, tuple(fourccs))
+
+    def _send(
+        self, message: protocol.Message[protocol.Body], body: protocol.Body, stream: int
+    ) -> None:
+        self._serial += 1
+        self._transport.set_timeout(DEFAULT_TIMEOUT)
+        self._transport.send(message.pack(body, serial=self._serial, stream=stream))
+
+    def _receive(self, deadline: float, what: str) -> Packet:
+        """Return the next message; an ERROR or the end of the connection raises."""
+        try:
+            self._transport.set_timeout(max(0.000001, deadline - time.monotonic()))
+            packet = self._transport.receive()
+        except (TimeoutError, BlockingIOError) as error:
+            raise CaptureTimeoutError(
+                f"no sign of {what} in time", "see the daemon's log"
+            ) from error
+        if packet is None:
+            raise CaptureLostError("the daemon hung up", "see its log; it may be restarting")
+        if packet.header.code == protocol.ERROR.code:
+            packet.close()
+            self._subscribed.discard(packet.header.stream)
+            raise wire_errors.to_exception(protocol.ERROR.unpack(packet.data))
+        if packet.header.code == protocol.BYE.code:
+            packet.close()
+            raise CaptureLostError("the daemon is stopping", "connect again when it is back")
+        return packet
+
+    # -- leaving ------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Hang up; frames still held are given back by that. Twice is fine."""
+        buffers, self._buffers = self._buffers, {}
+        for buffer in buffers.values():
+            buffer.dmabuf.close()
+        self._transport.close()
+
+    def __bool__(self) -> bool:
+        return bool(self._transport)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _output(stream: int, described: protocol.Stream, fourccs: tuple[int, ...]) -> Output:
+    return Output(
+        stream,
+        described.name,
+        protocol.State(described.state),
+        protocol.Source(described.source),
+        described.width,
+        described.height,
+        described.refresh_millihertz,
+        described.card,
+        described.writeback,
+        described.connector_id,
+        described.crtc_id,
+        described.clients,
+        fourccs,
+        described.fourcc,
+        described.code,
+        described.reason,
+        described.hint,
+    )

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: MIT
+"""Pixels as numpy arrays and as plain RGB, for any packed format."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from mmap import mmap
+    from typing import Any
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from capturectl.fourcc import PixelFormat
+
+    Pixels = NDArray[np.unsignedinteger[Any]]
+
+
+class RgbImage(NamedTuple):
+    """A picture as rows of R G B, without padding: what picture files hold."""
+
+    width: int
+    height: int
+    depth: int
+    """Bits of a component: 8, or 16 most significant byte first."""
+    data: bytes
+
+
+def view(
+    memory: memoryview | mmap,
+    layout: PixelFormat,
+    width: int,
+    height: int,
+    pitch: int,
+    offset: int = 0,
+) -> Pixels:
+    """Return the pixels as a numpy view, as `Frame.array` describes it."""
+    import numpy as np
+
+    component, count = _element(layout)
+    size = component // 8
+    shape = (height, width, count) if count > 1 else (height, width)
+    strides = (pitch, size * count, size)[: len(shape)]
+    return np.ndarray(shape, f"<u{size}", memory, offset, strides)
+
+
+def _element(layout: PixelFormat) -> tuple[int, int]:
+    """Return (bits, count) of the array elements in one pixel."""
+    bits = {bits for _, bits in layout.components}
+    if len(bits) == 1 and bits <= {8, 16}:
+        return bits.pop(), len(layout.components)
+    return layout.bits_per_pixel, 1
+
+
+def to_rgb(
+    memory: memoryview, layout: PixelFormat, width: int, height: int, pitch: int, offset: int = 0
+) -> RgbImage:
+    """Copy a picture out of its buffer as plain RGB; alpha and X are left out.
+
+    Formats of whole bytes need no numpy, whose import takes longer than the capture.
+    Components of less than 8 bits are widened to 8, those of 10 to 16.
+    """
+    bits, count = _element(layout)
+    if count == 1:
+        return _unpack_bits(view(memory, layout, width, height, pitch, offset), layout)
+    rows = _rows(memory, width * layout.bytes_per_pixel, height, pitch, offset)
+    return RgbImage(width, height, bits, _pick_bytes(rows, layout))
+
+
+def _rows(memory: memoryview, row: int, height: int, pitch: int, offset: int) -> bytes:
+    # One big copy first: the buffer may be uncached, and strided reads of it very slow.
+    copy = bytes(memory[offset : offset + pitch * (height - 1) + row])
+    if pitch == row:
+        return copy
+    return b"".join(copy[start : start + row] for start in range(0, pitch * height, pitch))
+
+
+def _pick_bytes(rows: bytes, layout: PixelFormat) -> bytes:
+    pixel, size = layout.bytes_per_pixel, layout.depth // 8
+    rgb = bytearray(len(rows) // pixel * 3 * size)
+    for place, letter in enumerate("RGB"):
+        first = layout.shift(letter)[0] // 8
+        for byte in range(size):  # most significant first, from little-endian
+            rgb[place * size + byte :: 3 * size] = rows[first + size - 1 - byte :: pixel]
+    return bytes(rgb)
+
+
+def _unpack_bits(pixels: Pixels, layout: PixelFormat) -> RgbImage:
+    import numpy as np
+
+    height, width = pixels.shape
+    depth = 8 if layout.depth <= 8 else 16
+    rgb = np.empty((height, width, 3), f">u{depth // 8}")
+    for place, letter in enumerate("RGB"):
+        shift, bits = layout.shift(letter)
+        value = pixels.astype(np.uint32) >> np.uint32(shift) & np.uint32((1 << bits) - 1)
+        rgb[:, :, place] = _widen(value, bits, depth)
+    return RgbImage(width, height, depth, rgb.tobytes())
+
+
+def _widen(
+    value: Pixels, bits: int, depth: int
+) -> Pixels:
+    """Repeat the upper bits below, so that full stays full."""
+    import numpy as np
+
+    filled = bits
+    wide = value << np.uint32(depth - bits)
+    while filled < depth:
+        wide |= wide >> np.uint32(filled)
+        filled *= 2
+    return wide
