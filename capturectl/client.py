@@ -6,12 +6,13 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import struct
 import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from capturectl import protocol, wire_errors
-from capturectl.dmabuf import MappedDmabuf
+from capturectl.buffers import BufferTable
 from capturectl.errors import (
     CaptureClosedError,
     CaptureError,
@@ -24,7 +25,7 @@ from capturectl.errors import (
     UsageError,
 )
 from capturectl.fd import OwnedFd
-from capturectl.frame import Frame, FrameBuffer
+from capturectl.frame import Frame
 from capturectl.transport import Transport
 
 if TYPE_CHECKING:
@@ -70,6 +71,9 @@ class Output(NamedTuple):
     hint: str
 
 
+_LONGEST_TIMEOUT = 10.0**6
+
+
 def default_socket() -> str:
     """Return $CAPTURECTL_SOCKET, or where the service listens."""
     return os.environ.get(SOCKET_VARIABLE) or protocol.DEFAULT_SOCKET
@@ -94,7 +98,12 @@ def connect(
     address = path or default_socket()
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
-        sock.connect(address)
+        _connect_within(sock, address, timeout)
+    except BlockingIOError as error:
+        sock.close()
+        raise CaptureTimeoutError(
+            f"nobody accepts on {address} in time", "see the daemon's log"
+        ) from error
     except OSError as error:
         sock.close()
         raise _connect_error(address, error) from error
@@ -105,6 +114,25 @@ def connect(
         client.close()
         raise
     return client
+
+
+def _within(seconds: float) -> float:
+    """Return a timeout that a socket takes: not 0, which would not wait, and not without end."""
+    return min(max(seconds, 0.000001), _LONGEST_TIMEOUT)
+
+
+def _connect_within(sock: socket.socket, address: str, timeout: float) -> None:
+    """Connect; BlockingIOError when nobody has accepted in time.
+
+    Kernel: a non-blocking connect to a full backlog fails at once, a blocking one waits for
+    SO_SNDTIMEO (net/unix/af_unix.c, unix_stream_connect).
+    """
+    seconds = _within(timeout)
+    whole = int(seconds)
+    limit = struct.pack("@ll", whole, int((seconds - whole) * 1e6))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+    sock.connect(address)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", 0, 0))
 
 
 def _connect_error(address: str, error: OSError) -> CaptureError:
@@ -132,7 +160,7 @@ class Client:
         self._transport = transport
         self._welcome: protocol.Welcome | None = None
         self._outputs: tuple[Output, ...] = ()
-        self._buffers: dict[tuple[int, int, int], FrameBuffer] = {}
+        self._buffers = BufferTable()
         self._subscribed: set[int] = set()
         self._serial = 0
 
@@ -207,7 +235,12 @@ class Client:
     def _settle(self, output: Output, deadline: float) -> None:
         """Read to the end of an earlier subscription, so that no old frame passes for new."""
         while output.stream in self._subscribed:
-            frame = self._take_message(output, deadline)
+            try:
+                frame = self._take_message(output, deadline)
+            except CaptureError:
+                if output.stream in self._subscribed:
+                    raise
+                return  # it was the earlier subscription that failed
             if frame is not None:
                 frame.release()
 
@@ -227,18 +260,30 @@ class Client:
                 self._add_buffer(packet)
             elif header.code == protocol.ENDED.code:
                 self._subscribed.discard(header.stream)
-            elif header.code == protocol.FRAME.code and header.stream == output.stream:
-                return self._frame(packet, output)
+            elif header.code == protocol.FRAME.code:
+                frame = self._frame(packet, self._by_stream(header.stream))
+                if header.stream == output.stream:
+                    return frame
+                frame.release()  # of a subscription that was given up
+            elif header.code == protocol.ERROR.code:
+                self._subscribed.discard(header.stream)
+                if header.stream in {0, output.stream}:
+                    raise wire_errors.to_exception(protocol.ERROR.unpack(packet.data))
         return None
+
+    def _by_stream(self, stream: int) -> Output:
+        for output in self._outputs:
+            if output.stream == stream:
+                return output
+        raise ProtocolError(f"a FRAME of stream {stream}, which was never described")
 
     def _frame(self, packet: Packet, output: Output) -> Frame:
         message = protocol.FRAME.unpack(packet.data)
         key = (output.stream, message.generation, message.buffer)
-        buffer = self._buffers.get(key)
-        if buffer is None:
-            raise ProtocolError(f"FRAME {message.sequence} in a buffer that was never sent")
+        buffer = self._buffers.use(key)
 
         def give_back(frame: Frame) -> None:
+            self._buffers.let_go(key)
             release = protocol.Release(frame.sequence, message.buffer, message.generation)
             with contextlib.suppress(CaptureLostError, CaptureClosedError):
                 self._send(protocol.RELEASE, release, output.stream)
@@ -247,18 +292,10 @@ class Client:
 
     def _add_buffer(self, packet: Packet) -> None:
         layout = protocol.BUFFER.unpack(packet.data)
-        stream = packet.header.stream
         if layout.planes != 1 or len(packet.fds) != 1:
             raise ProtocolError(f"BUFFER of {layout.planes} planes with {len(packet.fds)} fds")
-        self._drop_buffers_before(stream, layout.generation)
-        key = (stream, layout.generation, layout.buffer)
         fd = OwnedFd(packet.fds[0].detach(), f"buffer {layout.buffer}")
-        self._buffers[key] = FrameBuffer(layout, MappedDmabuf(fd, layout.size))
-
-    def _drop_buffers_before(self, stream: int, generation: int) -> None:
-        old = [key for key in self._buffers if key[0] == stream and key[1] < generation]
-        for key in old:
-            self._buffers.pop(key).dmabuf.close()
+        self._buffers.add(packet.header.stream, layout, fd)
 
     # -- talking ------------------------------------------------------------------------------
 
@@ -267,9 +304,16 @@ class Client:
         hello = protocol.Hello(protocol.MAGIC, protocol.VERSION_MIN, protocol.VERSION_MAX, 0, name)
         self._send(protocol.HELLO, hello, 0)
         with self._receive(deadline, "the daemon's WELCOME") as packet:
+            if packet.header.code == protocol.ERROR.code:
+                raise wire_errors.to_exception(protocol.ERROR.unpack(packet.data))
             if packet.header.code != protocol.WELCOME.code:
                 raise ProtocolError("the daemon's first message is not WELCOME")
             self._welcome = protocol.WELCOME.unpack(packet.data)
+        version = self._welcome.version
+        if not protocol.VERSION_MIN <= version <= protocol.VERSION_MAX:
+            raise ProtocolError(
+                f"the daemon speaks version {version} of the protocol", "update this client"
+            )
         self._outputs = tuple(self._read_output(deadline) for _ in range(self._welcome.streams))
 
     def _read_output(self, deadline: float) -> Output:
@@ -290,12 +334,15 @@ class Client:
     ) -> None:
         self._serial += 1
         self._transport.set_timeout(DEFAULT_TIMEOUT)
-        self._transport.send(message.pack(body, serial=self._serial, stream=stream))
+        try:
+            self._transport.send(message.pack(body, serial=self._serial, stream=stream))
+        except TimeoutError as error:
+            raise CaptureTimeoutError("the daemon reads nothing", "see its log") from error
 
     def _receive(self, deadline: float, what: str) -> Packet:
-        """Return the next message; an ERROR or the end of the connection raises."""
+        """Return the next message; the end of the connection raises."""
         try:
-            self._transport.set_timeout(max(0.000001, deadline - time.monotonic()))
+            self._transport.set_timeout(_within(deadline - time.monotonic()))
             packet = self._transport.receive()
         except (TimeoutError, BlockingIOError) as error:
             raise CaptureTimeoutError(
@@ -303,10 +350,6 @@ class Client:
             ) from error
         if packet is None:
             raise CaptureLostError("the daemon hung up", "see its log; it may be restarting")
-        if packet.header.code == protocol.ERROR.code:
-            packet.close()
-            self._subscribed.discard(packet.header.stream)
-            raise wire_errors.to_exception(protocol.ERROR.unpack(packet.data))
         if packet.header.code == protocol.BYE.code:
             packet.close()
             raise CaptureLostError("the daemon is stopping", "connect again when it is back")
@@ -316,9 +359,7 @@ class Client:
 
     def close(self) -> None:
         """Hang up; frames still held are given back by that. Twice is fine."""
-        buffers, self._buffers = self._buffers, {}
-        for buffer in buffers.values():
-            buffer.dmabuf.close()
+        self._buffers.close()
         self._transport.close()
 
     def __bool__(self) -> bool:
@@ -337,10 +378,16 @@ class Client:
 
 
 def _output(stream: int, described: protocol.Stream, fourccs: tuple[int, ...]) -> Output:
+    try:
+        state = protocol.State(described.state)
+    except ValueError as error:
+        raise ProtocolError(
+            f"{described.name} is in the unknown state {described.state}"
+        ) from error
     return Output(
         stream,
         described.name,
-        protocol.State(described.state),
+        state,
         protocol.Source(described.source),
         described.width,
         described.height,

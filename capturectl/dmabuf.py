@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import mmap
 import struct
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 _DMA_BUF_IOCTL_SYNC = 0x40086200
 _SYNC_READ = 1
 _SYNC_END = 4
-_ENOTTY = 25
 
 
 class MappedDmabuf:
@@ -47,7 +47,12 @@ class MappedDmabuf:
 
     @property
     def memory(self) -> mmap.mmap:
-        """The mapping: a read-only buffer of bytes."""
+        """The mapping: a read-only buffer of bytes.
+
+        Raises:
+            CaptureClosedError: Closed.
+        """
+        self._fd.fileno()
         return self._map
 
     def begin_read(self) -> None:
@@ -63,11 +68,18 @@ class MappedDmabuf:
             self._sync(_SYNC_READ | _SYNC_END)
 
     def _sync(self, flags: int) -> None:
-        try:
-            fcntl.ioctl(self._fd.fileno(), _DMA_BUF_IOCTL_SYNC, struct.pack("=Q", flags))
-        except OSError as error:
-            if error.errno != _ENOTTY:  # a sealed memfd of the pattern source has no caches
-                raise
+        if not self._fd:
+            return  # the client was closed before its frame was released
+        while True:
+            try:
+                fcntl.ioctl(self._fd.fileno(), _DMA_BUF_IOCTL_SYNC, struct.pack("=Q", flags))
+            except OSError as error:
+                # Kernel: waiting for a fence may be interrupted, and is to be repeated.
+                if error.errno in {errno.EINTR, errno.EAGAIN}:
+                    continue
+                if error.errno != errno.ENOTTY:  # a plain memfd has no caches to sync
+                    raise
+            return
 
     def close(self) -> None:
         """Unmap and close. Twice is fine.

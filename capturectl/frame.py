@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from capturectl.errors import CaptureClosedError
 from capturectl.fourcc import PixelFormat, pixel_format
@@ -18,15 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from capturectl import protocol
-    from capturectl.dmabuf import MappedDmabuf
-
-
-class FrameBuffer(NamedTuple):
-    """One buffer of the daemon's pool, as this client has it."""
-
-    layout: protocol.Buffer
-    dmabuf: MappedDmabuf
-    """Owned by the client."""
+    from capturectl.buffers import FrameBuffer
 
 
 class Frame:
@@ -95,7 +87,10 @@ class Frame:
 
     @property
     def sequence(self) -> int:
-        """Count of the captures of this output; gaps are frames that this client skipped."""
+        """Count of the captures of this output since the daemon started.
+
+        A gap is frames that this client skipped, or that the source missed; see `missed`.
+        """
         return self._message.sequence
 
     @property
@@ -105,7 +100,7 @@ class Frame:
 
     @property
     def missed(self) -> int:
-        """Pictures that the source did not deliver since the stream began."""
+        """Pictures that were asked for and that the source did not deliver, since the start."""
         return self._message.missed
 
     @property

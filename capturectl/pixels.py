@@ -99,9 +99,7 @@ def _unpack_bits(pixels: Pixels, layout: PixelFormat) -> RgbImage:
     return RgbImage(width, height, depth, rgb.tobytes())
 
 
-def _widen(
-    value: Pixels, bits: int, depth: int
-) -> Pixels:
+def _widen(value: Pixels, bits: int, depth: int) -> Pixels:
     """Repeat the upper bits below, so that full stays full."""
     import numpy as np
 

@@ -32,8 +32,10 @@ MAX_MESSAGE = 1024
 MAX_FDS = 4
 """File descriptors in one message: one for each plane of a buffer."""
 MAX_CREDITS = 4
-"""Frames that a subscription may hold at once."""
+"""Frames that a connection may hold of one stream."""
 DEFAULT_CREDITS = 2
+LEASE_MS = 250
+"""How long a frame may be held for sure; after that the daemon may need its buffer."""
 HELLO_TIMEOUT_S = 1.0
 """A connection that has not said HELLO by then is closed."""
 
@@ -142,7 +144,7 @@ class Message(Generic[Body]):
         self.flags = Flag.HAS_FDS if has_fds else Flag(0)
         self._struct = struct.Struct(layout)
         self._kinds = tuple(_kinds(layout))
-        self._is_flat = not any(self._kinds)
+        self._is_flat = all(kind == _SCALAR for kind, _ in self._kinds)
         self.size = HEADER_SIZE + self._struct.size
 
     def pack(self, body: Body, *, serial: int = 0, stream: int = 0) -> bytes:
@@ -168,17 +170,17 @@ class Message(Generic[Body]):
 
     def _flatten(self, body: Body) -> list[Any]:
         values: list[Any] = []
-        for kind, value in zip(self._kinds, body, strict=True):
+        for (kind, size), value in zip(self._kinds, body, strict=True):
             if kind == _ARRAY:
                 values.extend(value)
             else:
-                values.append(value.encode() if kind == _TEXT else value)
+                values.append(_fit(value, size) if kind == _TEXT else value)
         return values
 
     def _nest(self, values: tuple[Any, ...]) -> list[Any]:
         rest = iter(values)
         nested: list[Any] = []
-        for kind in self._kinds:
+        for kind, _ in self._kinds:
             if kind == _ARRAY:
                 nested.append(tuple(next(rest) for _ in range(4)))
             else:
@@ -190,16 +192,22 @@ class Message(Generic[Body]):
 _SCALAR, _TEXT, _ARRAY = 0, 1, 2
 
 
-def _kinds(layout: str) -> Iterator[int]:
-    """Say of each field in a layout whether it is a number, a text or four numbers."""
+def _kinds(layout: str) -> Iterator[tuple[int, int]]:
+    """Say of each field in a layout what it is: a number, a text of so many bytes, or four."""
     count = ""
     for letter in layout.removeprefix("<"):
         if letter.isdigit():
             count += letter
             continue
         if letter != "x":
-            yield from [_TEXT] if letter == "s" else [_ARRAY] if count else [_SCALAR]
+            kind = _TEXT if letter == "s" else _ARRAY if count else _SCALAR
+            yield kind, int(count or 1)
         count = ""
+
+
+def _fit(text: str, size: int) -> bytes:
+    """Return at most so many bytes of a text, cut between characters."""
+    return text.encode(errors="replace")[:size].decode(errors="ignore").encode()
 
 
 def _text(value: bytes) -> str:
@@ -359,7 +367,7 @@ class Frame(NamedTuple):
     vblank: int
     """The CRTC's vblank count of the picture; 0 when the source has none."""
     missed: int
-    """Pictures that the source did not deliver since the stream began."""
+    """Pictures that were asked for and did not come, since the daemon started."""
     time_commit_ns: int
     """CLOCK_MONOTONIC when the capture was asked for."""
     time_vblank_ns: int
@@ -375,6 +383,18 @@ class Frame(NamedTuple):
 
 class Ended(NamedTuple):
     """The subscription of the header's stream has ended: all its frames have been sent."""
+
+
+class Revoked(NamedTuple):
+    """A frame was held for too long: its buffer is being written again.
+
+    What was read of it since may be torn. RELEASE it all the same: that brings the credit back.
+    """
+
+    sequence: int
+    """Of the FRAME."""
+    buffer: int
+    generation: int
 
 
 class Error(NamedTuple):
@@ -414,8 +434,9 @@ FRAME = Message(0x8006, Frame, "<QQQQQQIIII")
 ENDED = Message(0x8007, Ended, "<")
 ERROR = Message(0x8008, Error, "<IIi4x32s240s240s")
 BYE = Message(0x8009, Bye, "<I4x")
+REVOKED = Message(0x800A, Revoked, "<QII")
 
 FROM_CLIENT: tuple[Message[Any], ...] = (HELLO, SUBSCRIBE, UNSUBSCRIBE, RELEASE, GOODBYE)
 FROM_DAEMON: tuple[Message[Any], ...] = (
-    WELCOME, STREAM, FORMAT, DONE, BUFFER, FRAME, ENDED, ERROR, BYE,
+    WELCOME, STREAM, FORMAT, DONE, BUFFER, FRAME, ENDED, ERROR, BYE, REVOKED,
 )  # fmt: skip

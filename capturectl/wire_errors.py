@@ -23,12 +23,23 @@ _CLASSES: tuple[tuple[ErrorCode, type[errors.CaptureError]], ...] = (
     (ErrorCode.MODE_CHANGED, errors.CaptureLostError),
     (ErrorCode.INTERNAL, errors.CaptureError),
 )
+_BY_WORD = {
+    "version": ErrorCode.VERSION,
+    "format": ErrorCode.FORMAT,
+    "capacity": ErrorCode.CAPACITY,
+    "slow": ErrorCode.SLOW,
+    "mode-changed": ErrorCode.MODE_CHANGED,
+}
+"""Words that say more than the class of the error."""
+
 _BY_CODE: dict[int, type[errors.CaptureError]] = dict(_CLASSES)
 
 
 def to_message(error: errors.CaptureError, *, fatal: bool = False) -> Error:
     """Return the ERROR that says the same."""
-    code = next(code for code, kind in _CLASSES if isinstance(error, kind))
+    code = _BY_WORD.get(error.code)
+    if code is None:
+        code = next(code for code, kind in _CLASSES if isinstance(error, kind))
     flags = ErrorFlag.FATAL if fatal else ErrorFlag(0)
     number = getattr(error.__cause__, "errno", None) or 0
     return Error(code, flags, number, error.code, error.reason, error.hint)

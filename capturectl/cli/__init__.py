@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run capturectl; return its exit status."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    # Not list(): the command of that name becomes an attribute of this package.
+    words = [*(sys.argv[1:] if arguments is None else arguments)]
     try:
         options = build_parser(words).parse_args(words)
         status: int = options.run(options)
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write("\n" if sys.stderr.isatty() else "")
         return 130
     except OSError as error:
-        return _report(_system_error(error), as_json=False)
+        return _report(_system_error(error), "--json" in words)
     return status
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from importlib import import_module
 
 TYPE_CHECKING = False
@@ -58,7 +59,8 @@ class _VersionAction(argparse.Action):
     ) -> None:
         from capturectl.version import VERSION
 
-        parser.exit(message=f"capturectl {VERSION}\n")
+        sys.stdout.write(f"capturectl {VERSION}\n")
+        parser.exit()
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

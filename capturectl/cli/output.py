@@ -53,22 +53,35 @@ def write_stdout(data: bytes) -> None:
 def write_file(path: str, data: bytes) -> None:
     """Write a file that appears whole or not at all, in place of one of that name.
 
+    A pipe or a device of that name is written to instead; a link is followed.
+
     Raises:
         CaptureError: The directory or the disk does not take it; nothing is left behind.
     """
-    directory, name = os.path.split(path)
-    temporary = ""
     try:
-        fd, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=directory or ".")
-        with open(fd, "wb") as file:  # noqa: PTH123 - it is a descriptor
+        path = os.path.realpath(path)
+        if os.path.lexists(path) and not os.path.isfile(path):  # noqa: PTH113 - as below
+            with open(path, "wb") as special:  # noqa: PTH123 - as below
+                special.write(data)
+        else:
+            _replace(path, data)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _write_error(path, error) from error
+
+
+def _replace(path: str, data: bytes) -> None:
+    # pathlib would do all this as well, and costs start-up time.
+    fd, temporary = tempfile.mkstemp(prefix=".capture-", dir=os.path.dirname(path))  # noqa: PTH120
+    try:
+        with open(fd, "wb") as file:  # noqa: PTH123
             file.write(data)
             os.fchmod(fd, 0o666 & ~_umask())
-        os.replace(temporary, path)  # noqa: PTH105 - pathlib costs start-up time
-    except BaseException as error:
+        os.replace(temporary, path)  # noqa: PTH105
+    except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(temporary)  # noqa: PTH108 - as above
-        if isinstance(error, OSError):
-            raise _write_error(path, error) from error
+            os.unlink(temporary)  # noqa: PTH108
         raise
 
 

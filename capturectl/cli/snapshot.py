@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 from capturectl.cli.options import add_json, add_output
@@ -60,8 +61,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _kind(options: argparse.Namespace) -> str:
-    kind: str | None = options.type or kind_of(options.file or "")
-    if kind is None and options.file not in {None, STDOUT} and "." in options.file[1:]:
+    name = os.path.basename(options.file or "")  # noqa: PTH119 - pathlib costs start-up time
+    kind: str | None = options.type or kind_of(name)
+    if kind is None and "." in name[1:]:
         raise UsageError(
             f"{options.file}: no file type of that extension", f"give -t {', -t '.join(KINDS)}"
         )
