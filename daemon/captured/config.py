@@ -12,7 +12,7 @@ import msgspec
 from capturectl.errors import CaptureError, UsageError
 from capturectl.fourcc import fourcc_code
 from capturectl.protocol import DEFAULT_SOCKET
-from captured.capture.pool import RESERVE
+from captured.capture.pool import MINIMUM
 from captured.drm.modeset import KEEP, check_wish
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DEFAULT_FILE = Path("/etc/captured/captured.toml")
 
-_Buffers = Annotated[int, msgspec.Meta(gt=RESERVE, le=64)]
+_Buffers = Annotated[int, msgspec.Meta(ge=MINIMUM, le=64)]
 _Seconds = Annotated[float, msgspec.Meta(ge=0, le=86400 * 365)]
 _Fourcc = Annotated[str, msgspec.Meta(pattern=r"^([A-Z0-9]{2}[0-9A-Z ]{2})?$")]
 

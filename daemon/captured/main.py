@@ -13,20 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capturectl import protocol
-from capturectl.errors import CaptureError, CaptureUnsupportedError
-from capturectl.fourcc import MODIFIER_LINEAR
+from capturectl.errors import CaptureError, CaptureUnsupportedError, NotAllowedError
 from capturectl.version import VERSION
 from captured import config
-from captured.capture.engine import Engine, Settings
-from captured.capture.pacing import policy_of
-from captured.capture.source import Geometry
 from captured.drm.card import Card, card_paths
 from captured.drm.resources import read_resources
-from captured.drm.writeback import FlipQueue, Wishes, WritebackSource
+from captured.output import WritebackOutput
 from captured.reactor import Reactor
 from captured.server.listener import Listener, Peer
 from captured.server.session import Session
-from captured.server.stream import OutputLook, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +30,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("captured")
 
-_LEASE_MS = 250
 _STREAM = 1
 
 
@@ -122,7 +116,20 @@ def open_card(path: str) -> Card:
             return _with_capabilities(Card.open(candidate))
         except CaptureError as error:
             errors.append(error)
-    raise errors[0]
+    raise _no_usable_card(errors)
+
+
+def _no_usable_card(errors: list[CaptureError]) -> CaptureError:
+    if len(errors) == 1:
+        return errors[0]
+    for error in errors:
+        if isinstance(error, NotAllowedError):
+            return error
+    return CaptureUnsupportedError(
+        f"none of the {len(errors)} cards has a writeback connector",
+        "; ".join(error.reason for error in errors),
+        code="no-writeback",
+    )
 
 
 def _with_capabilities(card: Card) -> Card:
@@ -148,77 +155,54 @@ class Daemon:
     """The parts of a running daemon. Open until `close()`; borrows the card and the loop."""
 
     def __init__(self, card: Card, settings: config.Config, reactor: Reactor) -> None:
-        self._card = card
+        """Build it; nothing is touched and nobody is served yet.
+
+        Raises:
+            CaptureError: There is no such output, or nothing that could capture it.
+        """
         self._settings = settings
         self._reactor = reactor
         self._driver = card.version().name
         self._instance = secrets.randbits(64)
         self._sessions: set[Session] = set()
         self._listener: Listener | None = None
-        wishes = Wishes(settings.output, settings.fourcc, settings.modeset)
-        self._source = WritebackSource(card, FlipQueue(card), wishes, _STREAM)
-        self._engine = Engine(
-            settings.output or "output",
-            self._source,
-            reactor,
-            Settings(settings.buffers, settings.linger),
-            policy_of(self._driver),
-        )
-        self._streams = {
-            _STREAM: Stream(_STREAM, self._engine, self._source.kind, card.path, self._look)
-        }
+        self._outputs = {_STREAM: WritebackOutput(_STREAM, card, settings, reactor)}
+        self._streams = {number: output.stream for number, output in self._outputs.items()}
 
     def start(self) -> None:
-        """Check the output, clean up after a crash, and listen.
+        """Check the outputs, clean up after a crash, and listen.
 
         Raises:
-            CaptureError: There is no such output, or the socket cannot be made.
+            CaptureError: The socket cannot be made.
         """
-        look = self._look()
-        log.info(
-            "%s (%s): %s through %s", self._card.path, self._driver, look.name, look.writeback
-        )
-        try:
-            self._source.reconcile()
-            self._source.prove()
-        except CaptureUnsupportedError as error:
-            log.warning("%s", error)
-        except CaptureError as error:  # it may pass: another master, a display that is off
-            log.info("%s", error)
+        for output in self._outputs.values():
+            output.start()
         self._listener = Listener(Path(self._settings.socket), self._reactor, self._accept)
         log.info("ready on %s", self._settings.socket)
 
     def close(self) -> None:
-        """Say goodbye to every client, give the display back, stop listening."""
+        """Say goodbye to every client, give the displays back, stop listening."""
         if self._listener is not None:
             self._listener.close()
         for session in list(self._sessions):
             session.say_bye(protocol.ByeReason.SHUTDOWN)
-        self._engine.close()
+        for output in self._outputs.values():
+            output.close()
 
     def _accept(self, transport: Transport, peer: Peer) -> None:
-        self._sessions.add(
-            Session(
-                transport, peer, self._reactor, self._streams, self._welcome,
-                self._sessions.discard,
-            )
-        )  # fmt: skip
+        session = Session(
+            transport, peer, self._reactor, self._streams, self._welcome, self._sessions.discard
+        )
+        self._sessions.add(session)
 
     def _welcome(self) -> protocol.Welcome:
         return protocol.Welcome(
-            protocol.VERSION_MAX, len(self._streams), 0, self._instance,
-            protocol.MAX_CREDITS, _LEASE_MS, self._driver, VERSION,
-        )  # fmt: skip
-
-    def _look(self) -> OutputLook:
-        outlook = self._source.look()
-        geometry = None
-        if outlook.mode is not None:
-            mode = outlook.mode
-            geometry = self._engine.geometry or Geometry(
-                mode.width, mode.height, mode.refresh_mhz, 0, MODIFIER_LINEAR
-            )
-        return OutputLook(
-            outlook.name, outlook.connector_id, outlook.crtc_id, outlook.writeback,
-            geometry, outlook.fourccs, outlook.problem,
-        )  # fmt: skip
+            protocol.VERSION_MAX,
+            len(self._streams),
+            0,
+            self._instance,
+            protocol.MAX_CREDITS,
+            protocol.LEASE_MS,
+            self._driver,
+            VERSION,
+        )

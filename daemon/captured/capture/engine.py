@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from capturectl.errors import CaptureError, CaptureLostError, CaptureTimeoutError
 from captured.capture.job import JobState, WritebackJob
-from captured.capture.pool import Pool, Slot
+from captured.capture.pool import SLACK, Holder, Pool, Slot
 from captured.capture.source import SourceBusy
 
 if TYPE_CHECKING:
@@ -21,14 +21,16 @@ log = logging.getLogger(__name__)
 
 _BUSY_RETRY_S = 0.001
 _BUSY_LIMIT_S = 1.0
-_STARVED_RETRY_S = 0.01
+_READERS_RETRY_S = 0.005
+_FAILURES_LIMIT = 10
+_DRAIN_S = 0.25
 
 
 class Cancellable(Protocol):
     """A timer that may be taken back."""
 
     def cancel(self) -> None:
-        """Forget it."""
+        """Forget it. Twice is fine."""
 
 
 class Clock(Protocol):
@@ -37,8 +39,8 @@ class Clock(Protocol):
     def now_ns(self) -> int:
         """CLOCK_MONOTONIC."""
 
-    def call_later(self, seconds: float, callback: Callable[[], None]) -> Cancellable:
-        """Call back once."""
+    def call_at(self, deadline_ns: int, callback: Callable[[], None]) -> Cancellable:
+        """Call back once, at or soon after a CLOCK_MONOTONIC time."""
 
     def watch(self, fd: int, callback: Callable[[int], None]) -> None:
         """Call back while the fd is readable."""
@@ -58,17 +60,18 @@ class Picture(NamedTuple):
     vblank: Vblank
 
 
-class Subscriber(Protocol):
+class Subscriber(Holder, Protocol):
     """A client's subscription, as the engine sees it."""
 
-    def wants_picture(self) -> bool:
-        """Whether it would take one now."""
+    @property
+    def is_prompt(self) -> bool:
+        """Whether it has shown that it gives frames back."""
+
+    def due_ns(self) -> int | None:
+        """Say from when on it wants a picture; None while it could not take one."""
 
     def deliver(self, picture: Picture) -> bool:
-        """Offer a picture; True when it was taken, and the slot with it.
-
-        A job that was committed before the subscription was made is not offered.
-        """
+        """Offer a picture; True when it was taken, and the slot with it."""
 
     def fail(self, error: CaptureError) -> None:
         """End the subscription with a reason."""
@@ -80,6 +83,8 @@ class Settings(NamedTuple):
     pool_size: int = 6
     linger_s: float = 30.0
     """How long to stay attached after the last subscriber; attaching may flicker."""
+    lease_s: float = 0.25
+    """How long a client may hold a frame for sure."""
 
 
 class Statistics(NamedTuple):
@@ -87,9 +92,42 @@ class Statistics(NamedTuple):
 
     captured: int
     missed: int
+    """Pictures that were asked for and did not come."""
     lost: int
+    """Those of them whose fence never ended."""
+    revoked: int
+    """Leases taken back."""
     attached: int
     """How often it attached; each may have been seen as a flicker."""
+
+
+class _Alarm:
+    """One timer of the engine, set anew or cleared."""
+
+    def __init__(self, clock: Clock, callback: Callable[[], None]) -> None:
+        self._clock = clock
+        self._callback = callback
+        self._timer: Cancellable | None = None
+
+    @property
+    def is_set(self) -> bool:
+        return self._timer is not None
+
+    def set_at(self, deadline_ns: int) -> None:
+        self.clear()
+        self._timer = self._clock.call_at(deadline_ns, self._ring)
+
+    def set_in(self, seconds: float) -> None:
+        self.set_at(self._clock.now_ns() + round(seconds * 1e9))
+
+    def clear(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._callback()
 
 
 class Engine:
@@ -111,14 +149,18 @@ class Engine:
         self._policy = policy
         self._subscribers: dict[Subscriber, int] = {}
         self._pool: Pool | None = None
+        self._picture: Picture | None = None
         self._generation = 0
         self._number = 0
         self._job: WritebackJob | None = None
-        self._deadline: Cancellable | None = None
-        self._retry: Cancellable | None = None
-        self._linger: Cancellable | None = None
         self._busy_since_ns = 0
-        self._missed = self._lost = self._captured = self._attached = 0
+        self._failures = 0
+        self._is_handing_out = False
+        self._deadline = _Alarm(clock, self._deadline_passed)
+        self._pause = _Alarm(clock, self.pump)
+        self._due = _Alarm(clock, self.pump)
+        self._linger = _Alarm(clock, self.detach)
+        self._missed = self._lost = self._captured = self._attached = self._revoked = 0
 
     # -- subscribers --------------------------------------------------------------------------
 
@@ -134,7 +176,7 @@ class Engine:
 
     def statistics(self) -> Statistics:
         """Return the counts since the engine began."""
-        return Statistics(self._captured, self._missed, self._lost, self._attached)
+        return Statistics(self._captured, self._missed, self._lost, self._revoked, self._attached)
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """Serve a subscriber from the next commit on; attaches first if needed.
@@ -142,23 +184,29 @@ class Engine:
         Raises:
             CaptureError: The source cannot be attached.
         """
-        self._cancel_linger()
         self.attach()
+        self._linger.clear()
         self._subscribers[subscriber] = self._number
         self.pump()
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
         """Stop serving a subscriber; what it holds stays held. Twice is fine."""
-        if self._subscribers.pop(subscriber, None) is not None and not self._subscribers:
-            self._start_linger()
+        if self._subscribers.pop(subscriber, None) is not None:
+            self._rest_if_alone()
 
-    def release(self, slot: Slot) -> None:
-        """A subscriber gives a slot back."""
-        if self._pool is not None and slot.generation == self._pool.generation:
-            self._pool.returned(slot)
-            self._cancel_retry()
-            self.pump()
-        # else: its pool is gone, and the memory with it
+    def release(self, slot: Slot, holder: Subscriber) -> None:
+        """A subscriber gives a slot back; with a credit again it gets the newest at once."""
+        pool = self._pool
+        if pool is None or slot.generation != pool.generation:
+            return  # its pool is gone, and the memory with it
+        pool.returned(slot, holder)
+        if self._picture is not None:
+            self._offer(self._picture, holder)
+        self.pump()
+
+    def wake(self) -> None:
+        """A subscriber may want a picture now that did not before."""
+        self.pump()
 
     # -- attaching ----------------------------------------------------------------------------
 
@@ -166,48 +214,56 @@ class Engine:
         """Attach the source and make the pool; does nothing when that is done.
 
         Raises:
-            CaptureError: As of the source.
+            CaptureError: As of the source; the kernel's errno is chained.
         """
         if self._pool is not None:
             return
-        was_attached = self._source.is_attached
-        geometry = self._source.attach()
-        self._attached += not was_attached
-        self._generation += 1
         try:
-            self._pool = Pool(
-                geometry, self._generation, self._settings.pool_size, self._source.allocate
-            )
+            was_attached = self._source.is_attached
+            geometry = self._source.attach()
+            self._attached += not was_attached
+            self._pool = self._make_pool(geometry)
+        except CaptureError:
+            raise  # some of them are OSErrors too
+        except OSError as error:
+            raise _attach_failed(self.name, error) from error
+
+    def _make_pool(self, geometry: Geometry) -> Pool:
+        self._generation += 1
+        size = self._settings.pool_size
+        try:
+            return Pool(geometry, self._generation, size, self._source.allocate)
         except OSError as error:
             self._source.detach()
             raise CaptureError(
-                f"{self.name}: no memory for {self._settings.pool_size} buffers ({error})",
-                "lower the pool's size in captured.toml",
+                f"{self.name}: no memory for {size} buffers ({error.strerror})",
+                "lower `buffers` in captured.toml",
                 code="no-memory",
             ) from error
+        except BaseException:
+            self._source.detach()
+            raise
 
-    def linger(self) -> None:
-        """Detach in a while, unless somebody subscribes: for what a crash left attached."""
-        if not self._subscribers:
-            self._start_linger()
-
-    def _start_linger(self) -> None:
-        self._cancel_linger()
-        self._linger = self._clock.call_later(self._settings.linger_s, self.detach)
-
-    def _cancel_linger(self) -> None:
-        if self._linger is not None:
-            self._linger.cancel()
-            self._linger = None
+    def _rest_if_alone(self) -> None:
+        if self._subscribers:
+            return
+        self._busy_since_ns = self._failures = 0
+        if self._pool is not None:
+            self._linger.set_in(self._settings.linger_s)
 
     def detach(self) -> None:
-        """Free the pool and leave the output as it was found. Twice is fine."""
-        self._cancel_linger()
-        self._cancel_retry()
-        self._abandon_job()
-        if self._pool is not None:
-            self._pool.close()
-            self._pool = None
+        """Free the pool and leave the output as it was found. Twice is fine.
+
+        Waits for a job that is being written, at most a quarter of a second: a commit on its
+        CRTC meanwhile is undefined.
+        """
+        for alarm in (self._linger, self._pause, self._due):
+            alarm.clear()
+        self._drain_job()
+        self._picture = None
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
         self._source.detach()
 
     def close(self) -> None:
@@ -215,20 +271,25 @@ class Engine:
         self._subscribers.clear()
         self.detach()
 
-    # -- jobs ---------------------------------------------------------------------------------
+    # -- the next job -------------------------------------------------------------------------
 
     def pump(self) -> None:
         """Start the next job when somebody wants a picture and none is under way."""
-        if self._job is not None or self._retry is not None or self._pool is None:
+        if self._job is not None or self._pause.is_set or self._pool is None:
             return
-        if not any(subscriber.wants_picture() for subscriber in self._subscribers):
+        if self._is_handing_out:
+            return  # a subscriber answers in the middle; whoever hands out pumps at the end
+        if not self._is_wanted():
+            self._busy_since_ns = 0
             return
+        self._make_room(self._pool)
         slot = self._pool.take()
         if slot is None:
-            self._retry_later(_STARVED_RETRY_S)  # a release pumps sooner
+            # Readers' fences are pending on every free slot; clients alone cannot cause this.
+            self._pause.set_in(_READERS_RETRY_S)
             return
         try:
-            self._commit(self._pool, slot)
+            self._commit(slot)
         except SourceBusy:
             self._back_off()
         except CaptureError as error:
@@ -236,7 +297,18 @@ class Engine:
         except OSError as error:
             self._fail_all(_commit_failed(self.name, error))
 
-    def _commit(self, pool: Pool, slot: Slot) -> None:
+    def _is_wanted(self) -> bool:
+        """Say whether a picture is due; if only later, come back then."""
+        dues = [due for s in self._subscribers if (due := s.due_ns()) is not None]
+        if not dues:
+            return False
+        first = min(dues)
+        if first <= self._clock.now_ns():
+            return True
+        self._due.set_at(first)
+        return False
+
+    def _commit(self, slot: Slot) -> None:
         job = WritebackJob(self._number + 1)
         job.prepare(slot)
         now = self._clock.now_ns()
@@ -251,18 +323,15 @@ class Engine:
         self._number = job.number
         self._job = job
         self._clock.watch(fence.fileno(), self._fence_ended)
-        self._deadline = self._clock.call_later(
-            self._policy.fence_deadline_s, self._deadline_passed
-        )
+        self._deadline.set_in(self._policy.fence_deadline_s)
 
     def _back_off(self) -> None:
         # EBUSY is back-pressure: somebody else's commit waits for the same vblank.
         now = self._clock.now_ns()
         self._busy_since_ns = self._busy_since_ns or now
         if now - self._busy_since_ns < _BUSY_LIMIT_S * 1e9:
-            self._retry_later()
+            self._pause.set_in(_BUSY_RETRY_S)
             return
-        self._busy_since_ns = 0
         self._fail_all(
             CaptureTimeoutError(
                 f"{self.name}: the CRTC took no commit for {_BUSY_LIMIT_S:g} s",
@@ -270,17 +339,7 @@ class Engine:
             )
         )
 
-    def _retry_later(self, seconds: float = _BUSY_RETRY_S) -> None:
-        self._retry = self._clock.call_later(seconds, self._retry_now)
-
-    def _retry_now(self) -> None:
-        self._retry = None
-        self.pump()
-
-    def _cancel_retry(self) -> None:
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
+    # -- the end of a job ---------------------------------------------------------------------
 
     def _fence_ended(self, events: int) -> None:
         job = self._job
@@ -291,16 +350,13 @@ class Engine:
             return
         self._end_job(job, result)
         if job.state is JobState.SIGNALLED:
+            self._failures = 0
             self._publish(job)
         else:
-            self._missed += 1
-            log.warning("%s: capture %d failed, errno %d", self.name, job.number, -result.status)
-            _slot_of(job).give_back()
+            self._fail_job(job, result)
         if self._policy.settle_s:
-            self._cancel_retry()
-            self._retry_later(self._policy.settle_s)
-        else:
-            self.pump()
+            self._pause.set_in(self._policy.settle_s)
+        self.pump()
 
     def _end_job(self, job: WritebackJob, result: FenceResult) -> None:
         self._stop_watching(job)
@@ -308,30 +364,22 @@ class Engine:
         job.ended(result)
 
     def _stop_watching(self, job: WritebackJob) -> None:
+        self._deadline.clear()
         if job.fence is not None:
             self._clock.unwatch(job.fence.fileno())
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
 
-    def _publish(self, job: WritebackJob) -> None:
-        slot = _slot_of(job)
-        if self._pool is None:
-            return
-        self._captured += 1
-        self._pool.publish(slot)
-        picture = Picture(
-            slot,
-            job.number,
-            self._missed,
-            job.time_commit_ns,
-            job.time_done_ns,
-            self._source.vblank_of(job.number),
-        )
-        for subscriber, since in list(self._subscribers.items()):
-            # Fresh by promise: nobody gets a job that was committed before it asked.
-            if job.number > since and subscriber.wants_picture() and subscriber.deliver(picture):
-                slot.lend()
+    def _fail_job(self, job: WritebackJob, result: FenceResult) -> None:
+        self._missed += 1
+        self._failures += 1
+        _slot_of(job).give_back()
+        log.warning("%s: capture %d failed, errno %d", self.name, job.number, -result.status)
+        if self._failures >= _FAILURES_LIMIT:
+            self._fail_all(
+                CaptureLostError(
+                    f"{self.name}: {self._failures} captures in a row failed in the driver",
+                    "see the kernel's log",
+                )
+            )
 
     def _deadline_passed(self) -> None:
         job = self._job
@@ -351,6 +399,14 @@ class Engine:
         # What the driver signals from now on may belong to an earlier job: start anew.
         self.detach()
 
+    def _drain_job(self) -> None:
+        job = self._job
+        if job is not None and job.fence is not None and job.fence.wait(_DRAIN_S):
+            self._end_job(job, job.fence.read_result())
+            _slot_of(job).give_back()
+        else:
+            self._abandon_job()
+
     def _abandon_job(self) -> None:
         job, self._job = self._job, None
         if job is None:
@@ -364,13 +420,66 @@ class Engine:
         self._subscribers.clear()
         for subscriber in subscribers:
             subscriber.fail(error)
-        self._start_linger()
+        self._rest_if_alone()
+
+    # -- handing out --------------------------------------------------------------------------
+
+    def _publish(self, job: WritebackJob) -> None:
+        pool = self._pool
+        if pool is None:
+            return
+        slot = _slot_of(job)
+        pool.publish(slot)
+        self._captured += 1
+        self._picture = Picture(
+            slot,
+            job.number,
+            self._missed,
+            job.time_commit_ns,
+            job.time_done_ns,
+            self._source.vblank_of(job.number),
+        )
+        self._make_room(pool)
+        for subscriber in list(self._subscribers):
+            self._offer(self._picture, subscriber)
+
+    def _offer(self, picture: Picture, subscriber: Subscriber) -> None:
+        """Lend the newest picture to a subscriber that is due and has not had it."""
+        pool, now = self._pool, self._clock.now_ns()
+        since = self._subscribers.get(subscriber)
+        # Fresh by promise: nobody gets a job that was committed before it asked.
+        if pool is None or since is None or picture.sequence <= since:
+            return
+        due = subscriber.due_ns()
+        if due is None or due > now:
+            return
+        if pool.spare > (0 if subscriber.is_prompt else SLACK) and subscriber.deliver(picture):
+            picture.slot.lend(subscriber, now)
+            if subscriber in self._subscribers:
+                self._subscribers[subscriber] = picture.sequence
+
+    def _make_room(self, pool: Pool) -> None:
+        """Take back overdue leases while so many slots are held that clients go without."""
+        before_ns = self._clock.now_ns() - round(self._settings.lease_s * 1e9)
+        self._is_handing_out = True
+        for slot in list(pool.overdue(before_ns)):
+            if pool.spare <= SLACK and slot.holders:
+                self._revoked += pool.revoke(slot)
+        self._is_handing_out = False
 
 
 def _slot_of(job: WritebackJob) -> Slot:
     if job.slot is None:
         raise RuntimeError(f"{job!r} has no slot")
     return job.slot
+
+
+def _attach_failed(name: str, error: OSError) -> CaptureError:
+    return CaptureError(
+        f"{name}: cannot attach: {error.filename or 'the card'}: {error.strerror}",
+        "see the kernel's log with drm.debug=0x14",
+        code="attach-failed",
+    )
 
 
 def _commit_failed(name: str, error: OSError) -> CaptureError:

@@ -5,15 +5,29 @@ from __future__ import annotations
 
 import select
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from captured.capture.source import Geometry, Memory
 
 RESERVE = 2
-"""Slots that are never lent out together: one being written, and the newest."""
+"""Slots that always belong to the daemon: one being written, and the newest."""
+
+SLACK = 1
+"""Lendable slots that are kept for clients who have shown that they give frames back."""
+
+
+MINIMUM = RESERVE + SLACK + 1
+"""The smallest pool from which a new client gets a frame."""
+
+
+class Holder(Protocol):
+    """Whoever a slot is lent to."""
+
+    def revoked(self, slot: Slot) -> None:
+        """Hear that a slot it holds will be written again."""
 
 
 class SlotState(Enum):
@@ -42,7 +56,11 @@ class Slot:
         self.generation = generation
         self.memory = memory
         self.state = SlotState.FREE
-        self.holders = 0
+        self.holders: dict[Holder, int] = {}
+        """Who reads it, and since when (CLOCK_MONOTONIC ns)."""
+        self._poller = select.poll()
+        for plane in memory.planes:
+            self._poller.register(plane.dmabuf.fileno(), select.POLLOUT)
 
     def take(self) -> None:
         """FREE -> PENDING: a job is going to write."""
@@ -60,18 +78,18 @@ class Slot:
         """PENDING -> QUARANTINED: its job was lost."""
         self._step(SlotState.PENDING, SlotState.QUARANTINED)
 
-    def lend(self) -> None:
+    def lend(self, holder: Holder, now_ns: int) -> None:
         """READY or LENT -> LENT: one more client reads it."""
-        if self.state not in {SlotState.READY, SlotState.LENT}:
-            raise RuntimeError(f"{self!r} cannot be lent")
-        self.holders += 1
+        if self.state not in {SlotState.READY, SlotState.LENT} or holder in self.holders:
+            raise RuntimeError(f"{self!r} cannot be lent to {holder!r}")
+        self.holders[holder] = now_ns
         self.state = SlotState.LENT
 
-    def returned(self) -> None:
+    def returned(self, holder: Holder) -> None:
         """LENT -> LENT or READY: one client less."""
-        if self.state is not SlotState.LENT:
-            raise RuntimeError(f"{self!r} cannot be returned")
-        self.holders -= 1
+        if self.state is not SlotState.LENT or holder not in self.holders:
+            raise RuntimeError(f"{self!r} cannot be returned by {holder!r}")
+        del self.holders[holder]
         if not self.holders:
             self.state = SlotState.READY
 
@@ -79,16 +97,18 @@ class Slot:
         """READY -> FREE: a newer picture exists."""
         self._step(SlotState.READY, SlotState.FREE)
 
+    @property
+    def lent_at_ns(self) -> int:
+        """When the youngest of its leases began; the slot is overdue a lease after that."""
+        return max(self.holders.values(), default=0)
+
     def is_idle(self) -> bool:
         """Whether every reader's fence on the memory has ended.
 
         Kernel: a dma-buf polls writable when all its fences have signalled
         (drivers/dma-buf/dma-buf.c, dma_buf_poll); no writeback driver waits for them.
         """
-        poller = select.poll()
-        for plane in self.memory.planes:
-            poller.register(plane.dmabuf.fileno(), select.POLLOUT)
-        return len(poller.poll(0)) == len(self.memory.planes)
+        return len(self._poller.poll(0)) == len(self.memory.planes)
 
     def _step(self, expected: SlotState, new: SlotState) -> None:
         if self.state is not expected:
@@ -114,15 +134,15 @@ class Pool:
         Args:
             geometry: Of every slot.
             generation: The number that goes with every slot of this pool.
-            size: How many; more than `RESERVE`.
+            size: How many; at least `MINIMUM`.
             allocate: Makes the memory of one.
 
         Raises:
-            ValueError: The size leaves nothing to lend.
+            ValueError: The size leaves nothing for a new client.
             OSError: ENOMEM; what was allocated is freed again.
         """
-        if size <= RESERVE:
-            raise ValueError(f"a pool of {size} buffers leaves none for clients")
+        if size < MINIMUM:
+            raise ValueError(f"a pool of {size} buffers leaves none for a new client")
         self.geometry = geometry
         self.generation = generation
         self.newest: Slot | None = None
@@ -133,6 +153,8 @@ class Pool:
         except BaseException:
             self.close()
             raise
+
+    # -- writing ------------------------------------------------------------------------------
 
     def take(self) -> Slot | None:
         """Return a slot for the next job, now PENDING; None when none is free."""
@@ -149,18 +171,49 @@ class Pool:
         if before is not None and before.state is SlotState.READY:
             before.free()
 
-    def returned(self, slot: Slot) -> None:
+    # -- lending ------------------------------------------------------------------------------
+
+    @property
+    def spare(self) -> int:
+        """How many more slots may be held before the reserve is touched.
+
+        At 0 the newest may not be lent: it would be missing when the next is written.
+        """
+        held = sum(
+            slot.state in {SlotState.LENT, SlotState.QUARANTINED}
+            for slot in self._slots
+            if slot is not self.newest
+        )
+        return max(0, len(self._slots) - RESERVE - held)
+
+    def returned(self, slot: Slot, holder: Holder) -> None:
         """A client gave a slot back; it is freed when it was the last and a newer one exists."""
-        slot.returned()
+        slot.returned(holder)
         if slot.state is SlotState.READY and slot is not self.newest:
             slot.free()
 
-    def __len__(self) -> int:
-        return len(self._slots)
+    def revoke(self, slot: Slot) -> int:
+        """Take a slot back from all who hold it, and tell them; return how many those were."""
+        holders = list(slot.holders)
+        for holder in holders:
+            self.returned(slot, holder)
+        for holder in holders:  # one of them may leave at this, and give back what else it has
+            holder.revoked(slot)
+        return len(holders)
+
+    def overdue(self, before_ns: int) -> Iterator[Slot]:
+        """Yield the slots, but the newest, whose leases all began before a time; oldest first."""
+        lent = (s for s in self._slots if s.state is SlotState.LENT and s is not self.newest)
+        for slot in sorted(lent, key=lambda slot: slot.lent_at_ns):
+            if slot.lent_at_ns < before_ns:
+                yield slot
 
     def count(self, state: SlotState) -> int:
         """How many slots are in a state."""
         return sum(slot.state is state for slot in self._slots)
+
+    def __len__(self) -> int:
+        return len(self._slots)
 
     def close(self) -> None:
         """Free the memory of every slot. Twice is fine."""

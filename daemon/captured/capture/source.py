@@ -65,6 +65,9 @@ class Fence(Protocol):
     def read_result(self) -> FenceResult:
         """Say how the capture stands."""
 
+    def wait(self, timeout: float) -> bool:
+        """Wait so many seconds at most; False when the capture has not ended by then."""
+
     def close(self) -> None:
         """Stop looking; the capture goes on."""
 

@@ -184,7 +184,7 @@ class Card:
             if error.errno in {errno.EACCES, errno.EPERM}:
                 raise NotAllowedError(
                     f"{self.path}: this process may not become master",
-                    "run the daemon as root, or start it before anything else opens the card",
+                    "run the daemon as root, or start it again while the card has no master",
                 ) from error
             raise
 

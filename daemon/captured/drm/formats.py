@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from captured.drm import uapi
 
@@ -39,21 +39,19 @@ def unpack_in_formats(blob: bytes) -> tuple[FormatModifier, ...]:
     Kernel: include/uapi/drm/drm_mode.h, struct drm_format_modifier_blob.
     """
     head = uapi.FormatModifierBlob.from_buffer_copy(blob)
-    fourccs = struct.unpack_from(f"={head.count_formats}I", _part(blob, head.formats_offset))
-    entry = ctypes.sizeof(uapi.FormatModifier)
-    modifiers = _part(blob, head.modifiers_offset)
-    return tuple(
-        FormatModifier(fourccs[item.offset + bit], item.modifier)
-        for item in (
-            uapi.FormatModifier.from_buffer_copy(modifiers, i * entry)
-            for i in range(head.count_modifiers)
-        )
+    fourccs = _part(blob, head.formats_offset, head.count_formats, ctypes.c_uint32)
+    modifiers = _part(blob, head.modifiers_offset, head.count_modifiers, uapi.FormatModifier)
+    pairs = [
+        (item.offset + bit, item.modifier)
+        for item in modifiers
         for bit in range(64)
         if item.formats >> bit & 1
-    )
+    ]
+    if any(place >= len(fourccs) for place, _ in pairs):
+        raise ValueError(f"IN_FORMATS: a modifier of a format behind its {len(fourccs)}")
+    return tuple(FormatModifier(fourccs[place], modifier) for place, modifier in pairs)
 
 
-def _part(blob: bytes, offset: int) -> bytes:
-    if offset > len(blob):
-        raise ValueError(f"IN_FORMATS: offset {offset} is behind its {len(blob)} bytes")
-    return blob[offset:]
+def _part(blob: bytes, offset: int, count: int, element: type[Any]) -> Any:  # noqa: ANN401 - ctypes
+    """Return an array in the blob; ValueError when the blob is too short for it."""
+    return (element * count).from_buffer_copy(blob, offset)

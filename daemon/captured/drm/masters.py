@@ -34,8 +34,8 @@ def find_master(path: str) -> Holder | None:
 
 
 def _from_debugfs(path: str) -> list[Holder]:
-    minor = os.minor(Path(path).stat().st_rdev)
     try:
+        minor = os.minor(Path(path).stat().st_rdev)
         lines = Path(f"/sys/kernel/debug/dri/{minor}/clients").read_text().splitlines()
     except OSError:
         return []

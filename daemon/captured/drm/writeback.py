@@ -23,7 +23,7 @@ from captured.drm.framebuffer import DumbFramebuffer
 from captured.drm.syncfile import SyncFile
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from captured.capture.source import Memory
     from captured.drm.atomic import FenceSlot
@@ -107,6 +107,10 @@ class WritebackFence:
     def read_result(self) -> FenceResult:
         """Say how the job stands."""
         return FenceResult(*self._sync_file.read_status())
+
+    def wait(self, timeout: float) -> bool:
+        """Wait so many seconds at most; False when the job has not ended by then."""
+        return self._sync_file.wait(timeout)
 
     def close(self) -> None:
         """Close the sync_file. Twice is fine."""
@@ -198,6 +202,14 @@ class WritebackSource:
             resources.writeback_fourccs(self._card, way.writeback),
             problem,
         )
+
+    def choose_fourcc(self, fourccs: tuple[int, ...]) -> int:
+        """Return the pixel format that frames will have.
+
+        Raises:
+            CaptureUnsupportedError: no-format.
+        """
+        return _choose_fourcc("the connector", fourccs, self._wishes.fourcc)
 
     def prove(self) -> None:
         """Ask the driver, with TEST_ONLY, whether it would attach; nothing changes.
@@ -307,13 +319,12 @@ class WritebackSource:
         attachment, self._attachment = self._attachment, None
         if attachment is None:
             return
-        try:
-            self._detach_connectors([attachment.route.writeback])
+        name = attachment.route.writeback.name
+        with contextlib.ExitStack() as last:
+            last.callback(self._leave_master)
             if attachment.lit is not None:
-                attachment.lit.close()
-        except OSError as error:
-            log.warning("%s: cannot detach: %s", attachment.route.writeback.name, error)
-        self._leave_master()
+                last.callback(_unless_gone, name, attachment.lit.close)
+            _unless_gone(name, lambda: self._detach_connectors([attachment.route.writeback]))
 
     def _detach_connectors(self, connectors: list[resources.Connector]) -> None:
         request = AtomicReq(self._card)
@@ -444,7 +455,15 @@ class WritebackSource:
 
     def _leave_master(self) -> None:
         self._is_master = False
-        self._card.drop_master()
+        _unless_gone(self._card.path, self._card.drop_master)
+
+
+def _unless_gone(name: str, step: Callable[[], None]) -> None:
+    """Do one step of tidying up; the card may be gone, or another's, by now."""
+    try:
+        step()
+    except OSError as error:
+        log.warning("%s: cannot tidy up: %s", name, error.strerror)
 
 
 def _active_mode(crtc: Crtc) -> Mode | None:

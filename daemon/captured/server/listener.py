@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from captured.reactor import Reactor
+    from captured.reactor import Reactor, Timer
 
 log = logging.getLogger(__name__)
 
 _BACKLOG = 64
+_REST_S = 0.1
 _SEND_BUFFER = 4608
 """Bytes. The default would queue seconds of stale frames for a client that does not read."""
 _UCRED = struct.Struct("=iII")  # Kernel: include/linux/socket.h, struct ucred
@@ -74,7 +75,8 @@ class Listener:
             raise
         self._inode = path.stat().st_ino
         self._socket.listen(_BACKLOG)
-        reactor.watch(self._socket.fileno(), self._accept_all)
+        self._resume: Timer | None = None
+        self._watch()
 
     def _bind(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -91,12 +93,21 @@ class Listener:
             os.umask(old_mask)
 
     def _remove_stale(self) -> None:
+        if not self._path.is_socket():
+            raise CaptureError(
+                f"{self._path} exists and is no socket",
+                "choose another --socket",
+                code="no-socket",
+            )
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
+            probe.setblocking(False)
             try:
                 probe.connect(str(self._path))
             except ConnectionRefusedError:
                 self._path.unlink()
                 return
+            except BlockingIOError:
+                pass  # somebody is there, with a full backlog
         raise CaptureBusyError(
             f"another daemon answers on {self._path}",
             "stop it, or choose another --socket",
@@ -110,18 +121,28 @@ class Listener:
             except BlockingIOError:
                 return
             except OSError as error:
-                # EMFILE: the loop would spin on it; the client waits in the backlog.
-                log.error("cannot accept a client: %s", error.strerror)
+                self._rest(error)
                 return
             connection.setblocking(False)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
             raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
             self._accept(Transport(connection), Peer(*_UCRED.unpack(raw)))
 
+    def _rest(self, error: OSError) -> None:
+        """Leave the waiting client in the backlog for a while: EMFILE does not pass at once."""
+        log.error("cannot accept a client: %s", error.strerror)
+        self._reactor.unwatch(self._socket.fileno())
+        self._resume = self._reactor.call_later(_REST_S, self._watch)
+
+    def _watch(self) -> None:
+        self._reactor.watch(self._socket.fileno(), self._accept_all)
+
     def close(self) -> None:
         """Stop listening and remove the path, if it is still ours. Twice is fine."""
         if self._socket.fileno() < 0:
             return
+        if self._resume is not None:
+            self._resume.cancel()
         self._reactor.unwatch(self._socket.fileno())
         self._socket.close()
         with contextlib.suppress(FileNotFoundError):
@@ -136,5 +157,5 @@ def _bind_error(path: Path, error: OSError) -> CaptureError:
             "run as root, or choose a --socket in a directory of your own",
         )
     return CaptureError(
-        f"cannot make the socket {path}: {error.strerror}", "choose another --socket"
+        f"cannot make the socket {path}: {error.strerror or error}", "choose another --socket"
     )

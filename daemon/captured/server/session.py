@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,8 @@ from capturectl.errors import (
     NoOutputError,
     ProtocolError,
 )
-from capturectl.fourcc import fourcc_name
 from captured.reactor import READABLE, WRITABLE
+from captured.server.subscription import Subscription
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,45 +32,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_REVOCATIONS_LIMIT = 3
+_REVOCATIONS_SPAN_S = 10.0
+"""A client that has so many frames taken back within so many seconds is cut off."""
 _OUTBOX_LIMIT = 256
 """Control messages that wait for a client to read; one more and it is cut off."""
-
-
-class Subscription:
-    """A client's wish for one stream's frames; the engine's `Subscriber`."""
-
-    def __init__(self, session: Session, stream: Stream, request: protocol.Subscribe) -> None:
-        self._session = session
-        self.stream = stream
-        self.credits = request.credits
-        self._left = request.frames
-        self._gap_ns = 10**12 // request.max_fps_millihertz if request.max_fps_millihertz else 0
-        self._due_ns = 0
-
-    def wants_picture(self) -> bool:
-        """Whether it has a credit, its rate allows another, and the client reads."""
-        session = self._session
-        return (
-            self.credits > 0
-            and not session.is_clogged
-            and (not self._gap_ns or session.now_ns() >= self._due_ns)
-        )
-
-    def deliver(self, picture: Picture) -> bool:
-        """Send the frame, and its buffer before if the client has not seen that yet."""
-        if not self._session.send_picture(self.stream, picture):
-            return False
-        self.credits -= 1
-        self._due_ns = max(self._due_ns + self._gap_ns, picture.time_commit_ns)
-        if self._left:
-            self._left -= 1
-            if not self._left:
-                self._session.end_subscription(self)
-        return True
-
-    def fail(self, error: CaptureError) -> None:
-        """Tell the client why there will be no more frames."""
-        self._session.fail_subscription(self, error)
 
 
 class Session:
@@ -95,7 +62,12 @@ class Session:
         self._welcome = welcome
         self._closed = closed
         self._subscriptions: dict[int, Subscription] = {}
-        self._held: dict[tuple[int, int], Slot] = {}
+        self._lent: dict[tuple[int, int], Subscription] = {}
+        """(stream, sequence) of each frame that the client has."""
+        self._taken_back: dict[tuple[int, int], Subscription] = {}
+        """The same, of frames that were revoked and not released since."""
+        self._released = 0
+        self._revocations: deque[int] = deque(maxlen=_REVOCATIONS_LIMIT)
         self._known: set[tuple[int, int, int]] = set()
         self._outbox: deque[bytes] = deque()
         self._events = READABLE
@@ -104,10 +76,6 @@ class Session:
             protocol.HELLO_TIMEOUT_S, self._hello_missing
         )
         reactor.watch(transport.fileno(), self._ready)
-
-    def now_ns(self) -> int:
-        """CLOCK_MONOTONIC, from the loop."""
-        return self._reactor.now_ns()
 
     # -- receiving ----------------------------------------------------------------------------
 
@@ -121,6 +89,9 @@ class Session:
             log.warning("%s: %s", self, error)
             self._refuse(error)
         except CaptureLostError:
+            self.close()
+        except OSError as error:
+            log.warning("%s: %s", self, error)
             self.close()
 
     def _receive_all(self) -> None:
@@ -167,7 +138,7 @@ class Session:
                 code="version",
             )
         self._greeted = True
-        self.name = hello.name
+        self.name = "".join(c if c.isprintable() else "?" for c in hello.name)
         if self._hello_timer is not None:
             self._hello_timer.cancel()
         self._send(protocol.WELCOME.pack(self._welcome(), serial=header.serial))
@@ -187,7 +158,6 @@ class Session:
             self._subscriptions[header.stream] = subscription
             try:
                 stream.engine.subscribe(subscription)
-                _check_fourcc(stream, request.fourcc)
             except BaseException:
                 self._drop(subscription)
                 raise
@@ -205,13 +175,17 @@ class Session:
             raise NoOutputError(f"there is no stream {header.stream}", "connect again")
         if header.stream in self._subscriptions:
             raise CaptureBusyError("this connection has the stream already", code="subscribed")
-        if not request.sources & stream.source:
-            raise CaptureUnsupportedError(
-                f"the output has frames from {stream.source.name} only",
-                "accept that source, or choose another output",
-                code="source",
+        if request.credits + self._held_of(header.stream) > protocol.MAX_CREDITS:
+            raise CaptureBusyError(
+                f"this connection holds {self._held_of(header.stream)} frames of the stream",
+                "release some first",
+                code="capacity",
             )
+        stream.check_wish(request)
         return stream
+
+    def _held_of(self, stream_id: int) -> int:
+        return sum(key[0] == stream_id for key in (*self._lent, *self._taken_back))
 
     def _unsubscribe(self, request: protocol.Unsubscribe, header: protocol.Header) -> None:
         subscription = self._subscriptions.get(header.stream)
@@ -219,13 +193,14 @@ class Session:
             self.end_subscription(subscription)
 
     def _release(self, request: protocol.Release, header: protocol.Header) -> None:
-        slot = self._held.pop((header.stream, request.sequence), None)
-        if slot is None:
+        key = (header.stream, request.sequence)
+        self._released += 1
+        if (subscription := self._lent.pop(key, None)) is not None:
+            subscription.give_back(request.sequence)
+        elif (subscription := self._taken_back.pop(key, None)) is not None:
+            subscription.credit_returned()
+        else:
             raise ProtocolError(f"RELEASE of frame {request.sequence}, which is not held")
-        subscription = self._subscriptions.get(header.stream)
-        if subscription is not None:
-            subscription.credits += 1
-        self._streams[header.stream].engine.release(slot)
 
     def _goodbye(self, request: protocol.Goodbye, header: protocol.Header) -> None:
         self.say_bye(protocol.ByeReason.CLIENT)
@@ -236,6 +211,11 @@ class Session:
     def is_clogged(self) -> bool:
         """Whether messages wait for the client to read; it gets no frames until then."""
         return bool(self._outbox)
+
+    @property
+    def is_prompt(self) -> bool:
+        """Whether the client has given frames back and has had none taken of late."""
+        return self._released > 0 and not self._taken_back
 
     def send_picture(self, stream: Stream, picture: Picture) -> bool:
         """Send a frame; False when the client's socket is full, and nothing is lent then."""
@@ -253,8 +233,25 @@ class Session:
         except OSError as error:
             log.warning("%s: cannot send a frame: %s", self, error.strerror)
             return False
-        self._held[stream.stream_id, picture.sequence] = slot
+        self._lent[stream.stream_id, picture.sequence] = self._subscriptions[stream.stream_id]
         return True
+
+    def frame_revoked(self, subscription: Subscription, sequence: int, slot: Slot) -> None:
+        """Tell the client that a frame was taken back; cut it off when that happens often."""
+        stream_id = subscription.stream.stream_id
+        self._taken_back[stream_id, sequence] = self._lent.pop((stream_id, sequence))
+        log.info("%s: held frame %d for too long", self, sequence)
+        body = protocol.Revoked(sequence, slot.index, slot.generation)
+        self._send(protocol.REVOKED.pack(body, stream=stream_id))
+        self._revocations.append(self._reactor.now_ns())
+        if self._is_slow():
+            reason = f"{len(self._revocations)} frames were held for too long"
+            self._refuse(CaptureLostError(reason, "release them sooner", code="slow"))
+
+    def _is_slow(self) -> bool:
+        if len(self._revocations) < _REVOCATIONS_LIMIT:
+            return False
+        return self._revocations[-1] - self._revocations[0] < _REVOCATIONS_SPAN_S * 1e9
 
     def end_subscription(self, subscription: Subscription) -> None:
         """End it in good order; what is held stays held."""
@@ -299,6 +296,8 @@ class Session:
         if events != self._events:
             self._events = events
             self._reactor.change(self._transport.fileno(), events)
+            for subscription in list(self._subscriptions.values()):
+                subscription.stream.engine.wake()
 
     # -- leaving ------------------------------------------------------------------------------
 
@@ -311,10 +310,8 @@ class Session:
 
     def _last_words(self, message: bytes) -> None:
         if self._transport and not self._outbox:
-            try:
+            with contextlib.suppress(BlockingIOError, CaptureLostError):
                 self._transport.send(message)
-            except (BlockingIOError, CaptureLostError):
-                log.debug("%s: did not get our last message", self)
         self.close()
 
     def close(self) -> None:
@@ -327,9 +324,9 @@ class Session:
         self._transport.hang_up()
         for subscription in list(self._subscriptions.values()):
             self._drop(subscription)
-        held, self._held = self._held, {}
-        for (stream_id, _), slot in held.items():
-            self._streams[stream_id].engine.release(slot)
+        lent, self._lent = self._lent, {}
+        for subscription in set(lent.values()):
+            subscription.give_all_back()
         log.info("%s left", self)
         self._closed(self)
 
@@ -347,16 +344,6 @@ _HANDLERS: dict[int, tuple[protocol.Message[Any], Callable[[Session, Any, Any], 
         (protocol.GOODBYE, Session._goodbye),
     )
 }
-
-
-def _check_fourcc(stream: Stream, fourcc: int) -> None:
-    geometry = stream.engine.geometry
-    if fourcc and geometry is not None and fourcc != geometry.fourcc:
-        raise CaptureUnsupportedError(
-            f"the output's frames are {fourcc_name(geometry.fourcc)}",
-            "convert them, or start the daemon with another --format",
-            code="format",
-        )
 
 
 def _buffer_message(stream: Stream, slot: Slot) -> tuple[bytes, Sequence[int]]:

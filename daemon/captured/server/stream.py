@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from capturectl import protocol
-from capturectl.errors import CaptureError, OutputOffError
-from capturectl.fourcc import MODIFIER_LINEAR
+from capturectl.errors import CaptureError, CaptureUnsupportedError, OutputOffError
+from capturectl.fourcc import MODIFIER_LINEAR, fourcc_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,10 @@ class OutputLook(NamedTuple):
 
 
 class Stream:
-    """One output. Borrows its engine; `look` says how the output is now."""
+    """One output. Borrows its engine.
+
+    `look` says how the output is now, `fourcc` which pixel format its frames have or would have.
+    """
 
     def __init__(
         self,
@@ -39,14 +42,35 @@ class Stream:
         source: protocol.Source,
         card: str,
         look: Callable[[], OutputLook],
+        fourcc: Callable[[], int],
     ) -> None:
         self.stream_id = stream_id
         self.engine = engine
         self.source = source
         self._card = card
         self._look = look
+        self._fourcc = fourcc
         self._packet = bytearray(protocol.FRAME.size)
         self._packed = 0
+
+    def check_wish(self, request: protocol.Subscribe) -> None:
+        """Check that the stream has what a subscription asks for, before anything is touched.
+
+        Raises:
+            CaptureUnsupportedError: No accepted source, or another pixel format.
+        """
+        if not request.sources & self.source:
+            raise CaptureUnsupportedError(
+                f"the output has frames from {self.source.name} only",
+                "accept that source, or choose another output",
+                code="source",
+            )
+        if request.fourcc and request.fourcc != (fourcc := self._fourcc()):
+            raise CaptureUnsupportedError(
+                f"the output's frames are {fourcc_name(fourcc)}",
+                "convert them, or start the daemon with another --format",
+                code="format",
+            )
 
     def describe(self) -> list[bytes]:
         """Return the STREAM, FORMAT... and DONE of the output as it is now."""

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT
+"""One captured output, put together: source, engine, and the stream that clients see."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from capturectl import protocol
+from capturectl.errors import CaptureError, CaptureLostError, CaptureUnsupportedError
+from capturectl.fourcc import MODIFIER_LINEAR
+from captured.capture.engine import Engine, Settings
+from captured.capture.pacing import policy_of
+from captured.capture.source import Geometry
+from captured.drm.writeback import FlipQueue, Outlook, Wishes, WritebackSource
+from captured.server.stream import OutputLook, Stream
+
+if TYPE_CHECKING:
+    from captured.config import Config
+    from captured.drm.card import Card
+    from captured.reactor import Reactor
+
+log = logging.getLogger(__name__)
+
+
+class WritebackOutput:
+    """A display, captured through a writeback connector. Open until `close()`.
+
+    Ownership: owns the engine; borrows the card and the loop.
+    """
+
+    def __init__(self, stream_id: int, card: Card, settings: Config, reactor: Reactor) -> None:
+        """Find the display and build what captures it; nothing is touched.
+
+        Raises:
+            NoOutputError: The card has no such display.
+            CaptureUnsupportedError: No writeback connector can serve it.
+        """
+        self._card = card
+        wishes = Wishes(settings.output, settings.fourcc, settings.modeset)
+        self._source = WritebackSource(card, FlipQueue(card), wishes, stream_id)
+        self._last = self._source.look()
+        self._engine = Engine(
+            self._last.name,
+            self._source,
+            reactor,
+            Settings(settings.buffers, settings.linger, protocol.LEASE_MS / 1000),
+            policy_of(card.version().name),
+        )
+        self.stream = Stream(
+            stream_id, self._engine, self._source.kind, card.path, self.look, self._fourcc
+        )
+
+    def start(self) -> None:
+        """Clean up after a crash, and prove that the driver lets us capture.
+
+        What stands in the way is logged: it may pass, and every client is told.
+        """
+        log.info("%s: %s through %s", self._card.path, self._last.name, self._last.writeback)
+        try:
+            self._source.reconcile()
+            self._source.prove()
+        except CaptureUnsupportedError as error:
+            log.warning("%s", error)
+        except CaptureError as error:
+            log.info("%s", error)
+        except OSError as error:
+            log.warning("%s: %s", error.filename or self._card.path, error.strerror)
+
+    def look(self) -> OutputLook:
+        """Say how the output is now; a problem is part of that, never raised."""
+        try:
+            self._last = self._source.look()
+        except CaptureError as error:
+            return self._describe(self._last._replace(mode=None, problem=error))
+        except OSError as error:
+            lost = CaptureLostError(f"{self._card.path}: {error.strerror}", "is the card gone?")
+            return self._describe(self._last._replace(mode=None, problem=lost))
+        return self._describe(self._last)
+
+    def _describe(self, outlook: Outlook) -> OutputLook:
+        mode = outlook.mode
+        return OutputLook(
+            outlook.name,
+            outlook.connector_id,
+            outlook.crtc_id,
+            outlook.writeback,
+            mode
+            and (self._engine.geometry or _geometry(mode.width, mode.height, mode.refresh_mhz)),
+            outlook.fourccs,
+            outlook.problem,
+        )
+
+    def _fourcc(self) -> int:
+        geometry = self._engine.geometry
+        return geometry.fourcc if geometry else self._source.choose_fourcc(self._last.fourccs)
+
+    def close(self) -> None:
+        """Give the display back. Twice is fine."""
+        self._engine.close()
+
+
+def _geometry(width: int, height: int, refresh_mhz: int) -> Geometry:
+    return Geometry(width, height, refresh_mhz, 0, MODIFIER_LINEAR)
