@@ -96,10 +96,23 @@ def _grid(width: int, height: int) -> tuple[NDArray[np.float64], NDArray[np.floa
 
 
 @cache
+def _polar(
+    width: int, height: int, cx: float, cy: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Distance from a centre, and degrees clockwise from eight o'clock."""
+    x, y = _grid(width, height)
+    return np.hypot(x - cx, y - cy), np.degrees(np.arctan2(x - cx, cy - y)) + 120
+
+
+@cache
 def _background(layer: Layer) -> Rgb:
     """Every pixel differs from its neighbours, so that no shift goes unseen."""
     x, y = _grid(layer.width, layer.height)
-    tint = {"dashboard": (0.10, 0.12, 0.22), "window": (0.30, 0.50, 0.35), "camera": (0.5, 0.4, 0.3)}
+    tint = {
+        "dashboard": (0.10, 0.12, 0.22),
+        "window": (0.30, 0.50, 0.35),
+        "camera": (0.5, 0.4, 0.3),
+    }
     shade = 96 + 96 * y / layer.height
     picture = np.empty((layer.height, layer.width, 3), np.uint8)
     for channel, part in enumerate(tint[layer.name]):
@@ -120,14 +133,16 @@ def _dashboard(picture: Rgb, frame: int) -> None:
 
 def _gauge(picture: Rgb, cx: float, cy: float, radius: float, degrees: float) -> None:
     height, width, _ = picture.shape
-    x, y = _grid(width, height)
-    distance = np.hypot(x - cx, y - cy)
-    angle = np.degrees(np.arctan2(x - cx, cy - y)) + 120
+    distance, angle = _polar(width, height, cx, cy)
     ring = (abs(distance - radius) < radius * 0.05) & (angle >= 0) & (angle <= 240)
     picture[ring] = (90, 200, 250)
     ticks = (abs(distance - radius * 0.85) < radius * 0.06) & (angle >= -2) & (angle <= 242)
     picture[ticks & (abs((angle + 10) % 20 - 10) < 1.5)] = (230, 230, 230)
-    picture[(distance < radius * 0.75) & (abs(angle - degrees) * distance < radius * 3)] = (255, 80, 40)
+    picture[(distance < radius * 0.75) & (abs(angle - degrees) * distance < radius * 3)] = (
+        255,
+        80,
+        40,
+    )
     picture[distance < radius * 0.10] = (200, 200, 210)
 
 

@@ -9,7 +9,9 @@ machine would. Each line on standard input is a command, each answer a line of J
 
     step        draw the next frame                  run FPS     go on drawing
     hold        stop drawing; say which frame it is  frame N     draw that frame
-    mode W H HZ set another mode (takes master)      off, on     the CRTC (takes master)
+    mode W H HZ set another mode (takes master)      off, on     ACTIVE alone (takes master)
+    dark        disable the CRTC for good (takes master)
+    master      become master and stay it           drop        stop being master
     quit
 """
 
@@ -24,13 +26,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from capturectl.fourcc import fourcc_code
 from captured.drm.atomic import AtomicReq
 from captured.drm.blob import Blob
 from captured.drm.card import Card
 from captured.drm.framebuffer import DumbFramebuffer
 from captured.drm.mode import Mode
 from captured.drm.resources import Plane, read_resources
-from capturectl.fourcc import fourcc_code
 from tests.support import picture
 
 if TYPE_CHECKING:
@@ -104,7 +106,9 @@ class Scene:
         for surface in old:
             surface.close()
 
-    def _put_up(self, request: AtomicReq, layer: picture.Layer, plane: Plane, crtc_id: int) -> None:
+    def _put_up(
+        self, request: AtomicReq, layer: picture.Layer, plane: Plane, crtc_id: int
+    ) -> None:
         fb = DumbFramebuffer(self.card, layer.width, layer.height, fourcc_code("XR24"))
         surface = Surface(layer, plane, fb, fb.buffer.map())
         surface.draw(self.frame)
@@ -129,6 +133,19 @@ class Scene:
         request.add(crtc.crtc_id, crtc.properties, "ACTIVE", int(active))
         request.commit(allow_modeset=True)
 
+    def put_out(self) -> None:
+        """Disable the CRTC as a compositor does on leaving; needs master.
+
+        Kernel: refused with EINVAL while a writeback connector is attached to it.
+        """
+        found = read_resources(self.card)
+        crtc, display = found.crtcs[0], found.display_connectors()[0]
+        request = AtomicReq(self.card)
+        request.add(display.connector_id, display.properties, "CRTC_ID", 0)
+        request.add(crtc.crtc_id, crtc.properties, "MODE_ID", 0)
+        request.add(crtc.crtc_id, crtc.properties, "ACTIVE", 0)
+        request.commit(allow_modeset=True)
+
     def describe(self) -> dict[str, object]:
         """Return what the test needs to know."""
         return {"frame": self.frame, "width": self.mode.width, "height": self.mode.height}
@@ -145,6 +162,14 @@ def _obey(scene: Scene, words: list[str]) -> float | None:
             return float(fps)
         case ["hold"]:
             return 0.0
+        case ["master"]:
+            scene.card.take_master()
+        case ["drop"]:
+            scene.card.drop_master()
+        case ["dark"]:
+            scene.card.take_master()
+            scene.put_out()
+            scene.card.drop_master()
         case ["off" | "on" as which]:
             scene.card.take_master()
             scene.set_active(which == "on")
@@ -172,7 +197,7 @@ def _serve(scene: Scene, fps: float) -> None:
                 fps = fps if rate is None else rate
                 due = time.monotonic()
                 answer = scene.describe()
-            except Exception as error:  # noqa: BLE001 - the test decides what it means
+            except Exception as error:
                 answer = {"error": str(error)}
             sys.stdout.write(json.dumps(answer) + "\n")
             sys.stdout.flush()

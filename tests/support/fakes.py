@@ -1,0 +1,331 @@
+# SPDX-License-Identifier: MIT
+"""Stand-ins for time, for what makes pictures and for whoever wants them."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import os
+import select
+from typing import TYPE_CHECKING, NamedTuple
+
+from capturectl.errors import CaptureLostError
+from capturectl.fd import OwnedFd
+from capturectl.fourcc import fourcc_code
+from capturectl.protocol import Source as SourceKind
+from captured.capture.source import FenceResult, Geometry, Plane, SourceBusy, Vblank
+from captured.reactor import Reactor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from capturectl.errors import CaptureError
+    from captured.capture.engine import Engine, Picture
+    from captured.capture.pool import Slot
+    from captured.capture.source import Memory
+
+SECOND_NS = 1_000_000_000
+START_NS = 1_000 * SECOND_NS
+
+GEOMETRY = Geometry(64, 32, 60_000, fourcc_code("XR24"), 0)
+
+_EVENTFD_FULL = 2**64 - 2
+
+
+class FakeTimer:
+    """What `FakeClock` returns for a callback."""
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self.callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        self.callback = None
+
+
+class FakeClock:
+    """The engine's loop, with a time that passes only in `advance`."""
+
+    def __init__(self) -> None:
+        self._now = START_NS
+        self._order = itertools.count()
+        self._timers: list[tuple[int, int, FakeTimer]] = []
+        self._callbacks: dict[int, Callable[[int], None]] = {}
+
+    def now_ns(self) -> int:
+        return self._now
+
+    def call_at(self, deadline_ns: int, callback: Callable[[], None]) -> FakeTimer:
+        timer = FakeTimer(callback)
+        heapq.heappush(self._timers, (deadline_ns, next(self._order), timer))
+        return timer
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> FakeTimer:
+        return self.call_at(self._now + round(seconds * SECOND_NS), callback)
+
+    def watch(self, fd: int, callback: Callable[[int], None]) -> None:
+        self._callbacks[fd] = callback
+
+    def unwatch(self, fd: int) -> None:
+        self._callbacks.pop(fd, None)
+
+    @property
+    def watched(self) -> frozenset[int]:
+        """The fds that are watched now."""
+        return frozenset(self._callbacks)
+
+    def poll(self) -> None:
+        """Call back once for each watched fd that is readable."""
+        poller = select.poll()
+        for fd in self._callbacks:
+            poller.register(fd, select.POLLIN)
+        for fd, events in poller.poll(0):
+            callback = self._callbacks.get(fd)
+            if callback is not None:
+                callback(events)
+
+    def advance(self, seconds: float = 0.0) -> None:
+        """Let time pass, timer by timer, looking at the fds at each stop."""
+        end = self._now + round(seconds * SECOND_NS)
+        self.poll()
+        while self._timers and self._timers[0][0] <= end:
+            deadline, _, timer = heapq.heappop(self._timers)
+            self._now = max(self._now, deadline)
+            callback, timer.callback = timer.callback, None
+            if callback is not None:
+                callback()
+            self.poll()
+        self._now = end
+
+
+class VirtualReactor(Reactor):
+    """The real loop, with a time that passes only in `advance`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._now = START_NS
+
+    def now_ns(self) -> int:
+        return self._now
+
+    def turn(self) -> None:
+        """Run what is due and what is readable, and what follows from that."""
+        for _ in range(4):
+            self.run_once(0)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, a millisecond a step."""
+        end = self._now + round(seconds * SECOND_NS)
+        while self._now < end:
+            self._now = min(end, self._now + SECOND_NS // 1000)
+            self.turn()
+
+
+class FakeFence:
+    """A fence that ends when the test says so."""
+
+    def __init__(self) -> None:
+        self._fd = OwnedFd(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK), "fake fence")
+        self._result = FenceResult(0, 0)
+        self.waited_s = 0.0
+        self.ends_while_waited_for = False
+
+    def fileno(self) -> int:
+        return self._fd.fileno()
+
+    def wake(self) -> None:
+        """Become readable without having ended."""
+        os.eventfd_write(self.fileno(), 1)
+
+    def signal(self, status: int = 1, time_done_ns: int = START_NS) -> None:
+        """End, well or with a negative errno; nobody hears it once the fence is closed."""
+        self._result = FenceResult(status, time_done_ns)
+        if self._fd:
+            self.wake()
+
+    @property
+    def is_pending(self) -> bool:
+        return self._result.status == 0
+
+    @property
+    def is_closed(self) -> bool:
+        return not self._fd
+
+    def read_result(self) -> FenceResult:
+        return self._result
+
+    def wait(self, timeout: float) -> bool:
+        self.waited_s += timeout
+        if self.ends_while_waited_for and self.is_pending:
+            self.signal()
+        return not self.is_pending
+
+    def close(self) -> None:
+        self._fd.close()
+
+
+class FakeMemory:
+    """A picture's memory in a memfd, whose readers' fences have always ended."""
+
+    def __init__(self, geometry: Geometry = GEOMETRY) -> None:
+        pitch = geometry.width * 4
+        self.size = pitch * geometry.height
+        self.dmabuf = OwnedFd(self._make(), "fake dma-buf")
+        self.planes = (Plane(self.dmabuf, pitch, 0),)
+
+    def _make(self) -> int:
+        fd = os.memfd_create("picture", os.MFD_CLOEXEC)
+        os.ftruncate(fd, self.size)
+        return fd
+
+    @property
+    def is_closed(self) -> bool:
+        return not self.dmabuf
+
+    def close(self) -> None:
+        self.dmabuf.close()
+
+
+class FencedMemory(FakeMemory):
+    """Memory with a reader's fence that the test sets and ends; an eventfd, not writable then."""
+
+    def _make(self) -> int:
+        return os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    def begin_reading(self) -> None:
+        os.eventfd_write(self.dmabuf.fileno(), _EVENTFD_FULL)
+
+    def end_reading(self) -> None:
+        os.eventfd_read(self.dmabuf.fileno())
+
+
+class FakeJob(NamedTuple):
+    """One commit that the source took."""
+
+    memory: Memory
+    number: int
+    fence: FakeFence
+
+
+class FakeSource:
+    """A source whose captures end when the test says so.
+
+    An error set as `attach_error`, `allocate_error` or `commit_error` is raised there until
+    it is taken away; `is_busy` makes it refuse commits with EBUSY.
+    """
+
+    def __init__(
+        self, geometry: Geometry = GEOMETRY, memory: Callable[[], FakeMemory] = FakeMemory
+    ) -> None:
+        self.kind = SourceKind.WRITEBACK
+        self.geometry = geometry
+        self.is_attached = False
+        self.attach_count = 0
+        self.is_busy = False
+        self.attempts = 0
+        self.jobs: list[FakeJob] = []
+        self.memories: list[FakeMemory] = []
+        self.attach_error: Exception | None = None
+        self.allocate_error: Exception | None = None
+        self.commit_error: Exception | None = None
+        self._make_memory = memory
+
+    def attach(self) -> Geometry:
+        if self.attach_error is not None:
+            raise self.attach_error
+        self.attach_count += not self.is_attached
+        self.is_attached = True
+        return self.geometry
+
+    def detach(self) -> None:
+        self.is_attached = False
+
+    def allocate(self) -> FakeMemory:
+        if self.allocate_error is not None and len(self.memories) == 2:
+            raise self.allocate_error
+        self.memories.append(self._make_memory())
+        return self.memories[-1]
+
+    def commit(self, memory: Memory, number: int) -> FakeFence:
+        self.attempts += 1
+        if not self.is_attached:
+            raise CaptureLostError("not attached")
+        if self.is_busy:
+            raise SourceBusy
+        if self.commit_error is not None:
+            raise self.commit_error
+        if any(job.fence.is_pending and not job.fence.is_closed for job in self.jobs):
+            raise AssertionError("two captures at once")
+        fence = FakeFence()
+        self.jobs.append(FakeJob(memory, number, fence))
+        return fence
+
+    def vblank_of(self, number: int) -> Vblank:
+        return Vblank(7000 + number, START_NS + number)
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether a capture is under way."""
+        return bool(self.jobs) and self.jobs[-1].fence.is_pending
+
+    def finish(self, status: int = 1, time_done_ns: int = START_NS) -> None:
+        """End the capture that is under way."""
+        if not self.is_writing:
+            raise AssertionError("no capture is under way")
+        self.jobs[-1].fence.signal(status, time_done_ns)
+
+
+class FakeSubscriber:
+    """Takes pictures while it has credits, keeps them, and notes why it ended."""
+
+    def __init__(
+        self,
+        credits: int = 1,  # noqa: A002
+        *,
+        takes: bool = True,
+        is_prompt: bool = True,
+    ) -> None:
+        self.credits = credits
+        self.takes = takes
+        self.is_prompt = is_prompt
+        self.due = 0
+        self.pictures: list[Picture] = []
+        self.taken_back: list[int] = []
+        self.errors: list[CaptureError] = []
+
+    def due_ns(self) -> int | None:
+        return self.due if self.credits > 0 else None
+
+    def deliver(self, picture: Picture) -> bool:
+        if self.takes:
+            self.credits -= 1
+            self.pictures.append(picture)
+        return self.takes
+
+    def revoked(self, slot: Slot) -> None:
+        picture = next(picture for picture in self.pictures if picture.slot is slot)
+        self.pictures.remove(picture)
+        self.taken_back.append(picture.sequence)
+
+    def fail(self, error: CaptureError) -> None:
+        self.errors.append(error)
+
+    @property
+    def sequences(self) -> list[int]:
+        """The numbers of the pictures that it holds."""
+        return [picture.sequence for picture in self.pictures]
+
+    def release(self, engine: Engine) -> None:
+        """Give the oldest picture back; its credit returns."""
+        self.credits += 1
+        engine.release(self.pictures.pop(0).slot, self)
+
+
+def drain(clock: FakeClock, source: FakeSource, limit: int = 24) -> None:
+    """End one capture after the other, until none follows or the limit is reached."""
+    for _ in range(limit):
+        with contextlib.suppress(AssertionError):
+            source.finish()
+        clock.advance()
+        if not source.is_writing:
+            return

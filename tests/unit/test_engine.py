@@ -1,0 +1,979 @@
+# SPDX-License-Identifier: MIT
+"""captured.capture.engine: who gets which picture, and what is done when none comes."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+import pytest
+
+from capturectl.errors import (
+    CaptureBusyError,
+    CaptureError,
+    CaptureLostError,
+    CaptureTimeoutError,
+    NotAllowedError,
+)
+from captured.capture.engine import Engine, Settings
+from captured.capture.pacing import Policy
+from captured.capture.pool import RESERVE, SLACK
+from captured.capture.source import Vblank
+from tests.support.fakes import (
+    GEOMETRY,
+    START_NS,
+    FakeClock,
+    FakeSource,
+    FakeSubscriber,
+    FencedMemory,
+    drain,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from captured.capture.pool import Slot
+
+POOL_SIZE = 6
+LINGER_S = 30.0
+DEADLINE_S = 2.0
+LEASE_S = 0.25
+SETTINGS = Settings(POOL_SIZE, LINGER_S, LEASE_S)
+POLICY = Policy(fence_deadline_s=DEADLINE_S)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def source() -> FakeSource:
+    return FakeSource()
+
+
+@pytest.fixture
+def make(clock: FakeClock) -> Iterator[Callable[[FakeSource, Policy], Engine]]:
+    engines: list[Engine] = []
+
+    def build(source: FakeSource, policy: Policy) -> Engine:
+        engines.append(Engine("HDMI-A-1", source, clock, SETTINGS, policy))
+        return engines[-1]
+
+    yield build
+    for engine in engines:
+        engine.close()
+
+
+@pytest.fixture
+def engine(make: Callable[[FakeSource, Policy], Engine], source: FakeSource) -> Engine:
+    return make(source, POLICY)
+
+
+def subscribed(
+    engine: Engine,
+    credits: int = 1,  # noqa: A002
+    *,
+    is_prompt: bool = True,
+) -> FakeSubscriber:
+    subscriber = FakeSubscriber(credits, is_prompt=is_prompt)
+    engine.subscribe(subscriber)
+    return subscriber
+
+
+def finish(clock: FakeClock, source: FakeSource, status: int = 1) -> None:
+    source.finish(status)
+    clock.advance()
+
+
+# -- when something is captured ---------------------------------------------------------------
+
+
+def test_nothing_is_touched_before_somebody_subscribes(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    clock.advance(60)
+    assert engine.geometry is None
+    assert (source.attach_count, source.jobs) == (0, [])
+
+
+def test_nothing_is_committed_while_nobody_subscribes(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    engine.attach()
+    clock.advance(5)
+    assert source.jobs == []
+
+
+def test_the_first_subscriber_makes_it_attach_and_commit_one_job(
+    engine: Engine, source: FakeSource
+) -> None:
+    subscribed(engine)
+    assert (source.attach_count, len(source.jobs)) == (1, 1)
+    assert engine.geometry == GEOMETRY
+
+
+def test_nothing_is_committed_for_a_subscriber_without_credit(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscribed(engine, credits=0)
+    clock.advance(5)
+    assert source.jobs == []
+
+
+def test_one_job_is_under_way_at_a_time(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscribed(engine, credits=4)
+    subscribed(engine, credits=4)
+    clock.advance(1)
+    assert len(source.jobs) == 1
+
+
+def test_the_next_job_is_committed_when_the_fence_has_ended(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscribed(engine, credits=4)
+    finish(clock, source)
+    assert [job.number for job in source.jobs] == [1, 2]
+
+
+def test_a_fence_that_is_readable_but_pending_ends_nothing(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(engine)
+    source.jobs[-1].fence.wake()
+    clock.advance()
+    assert subscriber.pictures == []
+    finish(clock, source)
+    assert subscriber.sequences == [1]
+
+
+def test_capturing_stops_when_nobody_has_credit(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscribed(engine, credits=1)
+    finish(clock, source)
+    clock.advance(5)
+    assert len(source.jobs) == 1
+
+
+def test_a_release_starts_the_next_job(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(engine, credits=1)
+    finish(clock, source)
+    subscriber.release(engine)
+    assert len(source.jobs) == 2
+
+
+def test_capturing_stops_when_the_last_subscriber_has_gone(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(engine, credits=4)
+    engine.unsubscribe(subscriber)
+    finish(clock, source)
+    clock.advance(5)
+    assert len(source.jobs) == 1
+    assert subscriber.pictures == []
+
+
+def test_unsubscribing_twice_is_fine(engine: Engine) -> None:
+    subscriber = subscribed(engine)
+    engine.unsubscribe(subscriber)
+    engine.unsubscribe(subscriber)
+    assert engine.subscriber_count == 0
+
+
+# -- who gets a picture -----------------------------------------------------------------------
+
+
+def test_concurrent_subscribers_share_one_job(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    engine.attach()
+    source.is_busy = True
+    first, second = subscribed(engine), subscribed(engine)
+    source.is_busy = False
+    clock.advance(0.01)
+    finish(clock, source)
+    assert len(source.jobs) == 1
+    assert first.pictures == second.pictures
+    assert first.sequences == [1]
+
+
+def test_a_job_that_was_committed_before_a_subscriber_asked_is_not_for_it(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscribed(engine, credits=4)
+    late = subscribed(engine, credits=4)
+    finish(clock, source)
+    assert late.pictures == []
+    finish(clock, source)
+    assert late.sequences == [2]
+
+
+def test_a_subscriber_without_credit_skips_the_picture(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscribed(engine, credits=4)
+    slow = subscribed(engine, credits=1)
+    for _ in range(3):
+        finish(clock, source)
+    assert slow.sequences == [2]
+
+
+def test_a_picture_says_when_it_was_asked_for_shown_and_done(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    clock.advance(3)
+    subscriber = subscribed(engine)
+    clock.advance(0.5)
+    source.finish(time_done_ns=START_NS + 5)
+    clock.advance()
+    picture = subscriber.pictures[0]
+    assert picture.time_commit_ns == START_NS + 3_000_000_000
+    assert picture.time_done_ns == START_NS + 5
+    assert picture.vblank == Vblank(7001, START_NS + 1)
+    assert picture.slot.memory is source.jobs[0].memory
+
+
+def test_statistics_count_the_captured_pictures(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscribed(engine, credits=2)
+    finish(clock, source)
+    finish(clock, source)
+    assert engine.statistics().captured == 2
+
+
+def test_a_subscriber_with_a_credit_again_gets_the_newest_picture_at_once(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    slow = subscribed(engine, credits=1)
+    finish(clock, source)
+    other = subscribed(engine, credits=4)
+    for _ in range(3):
+        finish(clock, source)
+    slow.release(engine)
+    assert slow.sequences == other.sequences[-1:]
+
+
+def test_nobody_gets_the_same_picture_twice(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(engine, credits=1)
+    finish(clock, source)
+    subscriber.release(engine)
+    assert subscriber.pictures == []
+
+
+def test_a_picture_is_captured_when_the_first_subscriber_is_due(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscribers = [FakeSubscriber(), FakeSubscriber()]
+    for later_ns, subscriber in zip((300_000_000, 100_000_000), subscribers, strict=True):
+        subscriber.due = clock.now_ns() + later_ns
+        engine.subscribe(subscriber)
+    clock.advance(0.099)
+    assert source.jobs == []
+    clock.advance(0.002)
+    assert len(source.jobs) == 1
+
+
+def test_a_picture_is_for_those_who_are_due(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    later = FakeSubscriber()
+    later.due = clock.now_ns() + 100_000_000
+    engine.subscribe(later)
+    now = subscribed(engine)
+    finish(clock, source)
+    assert (now.sequences, later.sequences) == ([1], [])
+
+
+def test_a_subscriber_that_wants_a_picture_again_is_served_when_it_says_so(
+    engine: Engine, source: FakeSource
+) -> None:
+    subscriber = subscribed(engine, credits=0)
+    subscriber.credits = 1
+    engine.wake()
+    assert len(source.jobs) == 1
+
+
+# -- slots ------------------------------------------------------------------------------------
+
+
+def test_a_picture_that_somebody_holds_is_not_written_again(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    holder = subscribed(engine, credits=1)
+    finish(clock, source)
+    held = source.jobs[0].memory
+    other = subscribed(engine, credits=1)
+    for _ in range(2 * POOL_SIZE):
+        finish(clock, source)
+        other.release(engine)
+    assert len(holder.pictures) == 1
+    assert held not in [job.memory for job in source.jobs[1:]]
+
+
+def test_a_subscriber_that_does_not_take_pictures_pins_none(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    engine.subscribe(FakeSubscriber(credits=1, takes=False))
+    for _ in range(2 * POOL_SIZE):
+        finish(clock, source)
+    assert source.is_writing
+
+
+def test_a_subscriber_that_gives_frames_back_may_hold_all_but_the_reserve(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    hoarder = subscribed(engine, credits=2 * POOL_SIZE)
+    drain(clock, source)
+    assert len(hoarder.pictures) == POOL_SIZE - RESERVE
+
+
+def test_a_new_subscriber_may_hold_all_but_the_reserve_and_the_slack(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    hoarder = subscribed(engine, credits=2 * POOL_SIZE, is_prompt=False)
+    drain(clock, source)
+    assert len(hoarder.pictures) == POOL_SIZE - RESERVE - SLACK
+
+
+def test_the_newest_picture_goes_on_being_written_while_all_others_are_held(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscribed(engine, credits=2 * POOL_SIZE)
+    drain(clock, source)
+    finish(clock, source)
+    finish(clock, source)
+    assert source.is_writing
+
+
+def test_a_starved_pool_resumes_when_a_picture_is_released(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    hoarder = subscribed(engine, credits=2 * POOL_SIZE)
+    drain(clock, source)
+    held = hoarder.sequences
+    hoarder.release(engine)
+    drain(clock, source)
+    assert hoarder.sequences[:-1] == held[1:]
+    assert hoarder.sequences[-1] > held[-1]
+
+
+def test_a_slot_is_not_written_before_its_readers_fences_have_ended(
+    make: Callable[[FakeSource, Policy], Engine], clock: FakeClock
+) -> None:
+    memories: list[FencedMemory] = []
+
+    def read_memory() -> FencedMemory:
+        memories.append(FencedMemory())
+        memories[-1].begin_reading()
+        return memories[-1]
+
+    source = FakeSource(memory=read_memory)
+    engine = make(source, POLICY)
+    subscribed(engine)
+    clock.advance(1)
+    assert source.jobs == []
+    memories[3].end_reading()
+    clock.advance(0.02)
+    assert [job.memory for job in source.jobs] == [memories[3]]
+
+
+# -- leases -----------------------------------------------------------------------------------
+
+
+def crowd(engine: Engine, clock: FakeClock, source: FakeSource) -> FakeSubscriber:
+    """Let a subscriber hold everything that is to be had."""
+    hoarder = subscribed(engine, credits=POOL_SIZE - RESERVE)
+    drain(clock, source)
+    assert len(hoarder.pictures) == POOL_SIZE - RESERVE
+    return hoarder
+
+
+def test_a_picture_may_be_held_for_the_lease_time_however_much_it_is_needed(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    hoarder = crowd(engine, clock, source)
+    clock.advance(LEASE_S - 0.01)
+    subscribed(engine)
+    drain(clock, source)
+    assert hoarder.taken_back == []
+
+
+def test_a_picture_held_for_longer_is_taken_back_when_another_needs_it(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    hoarder = crowd(engine, clock, source)
+    clock.advance(LEASE_S + 0.01)
+    other = subscribed(engine)
+    drain(clock, source)
+    assert hoarder.taken_back[0] == 1
+    assert len(other.pictures) == 1
+    assert engine.statistics().revoked == len(hoarder.taken_back)
+
+
+def test_a_picture_that_nobody_needs_may_be_held_for_ever(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    holder = subscribed(engine)
+    finish(clock, source)
+    other = subscribed(engine)
+    for _ in range(2 * POOL_SIZE):
+        clock.advance(2 * LEASE_S)
+        finish(clock, source)
+        other.release(engine)
+    assert holder.taken_back == []
+    assert holder.sequences == [1]
+
+
+def test_no_more_is_taken_back_than_is_needed(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    hoarder = crowd(engine, clock, source)
+    clock.advance(2 * LEASE_S)
+    subscribed(engine)
+    drain(clock, source)
+    assert len(hoarder.pictures) >= POOL_SIZE - RESERVE - SLACK - 1
+
+
+class Leaver(FakeSubscriber):
+    """Is cut off as soon as something is taken from it, as a session that is too slow."""
+
+    engine: Engine
+
+    def revoked(self, slot: Slot) -> None:
+        super().revoked(slot)
+        self.engine.unsubscribe(self)
+        self.credits = 0
+        while self.pictures:
+            self.engine.release(self.pictures.pop().slot, self)
+
+
+def leaving(engine: Engine, clock: FakeClock, source: FakeSource) -> Leaver:
+    """Let one hold everything whose lease is over, and who leaves when that is noticed."""
+    leaver = Leaver(credits=POOL_SIZE - RESERVE)
+    leaver.engine = engine
+    engine.subscribe(leaver)
+    drain(clock, source)
+    clock.advance(2 * LEASE_S)
+    return leaver
+
+
+def test_a_holder_that_leaves_when_something_is_taken_back_starts_no_second_job(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    leaver = leaving(engine, clock, source)
+    other = subscribed(engine, credits=2)
+    finish(clock, source)
+    finish(clock, source)
+    assert leaver.taken_back != []
+    assert len(other.pictures) == 2
+
+
+def test_a_holder_that_leaves_when_something_is_taken_back_does_not_cut_the_settling_short(
+    make: Callable[[FakeSource, Policy], Engine], clock: FakeClock, source: FakeSource
+) -> None:
+    engine = make(source, Policy(settle_s=0.001))
+    other = subscribed(engine, credits=0)
+    leaver = Leaver(credits=POOL_SIZE - RESERVE)
+    leaver.engine = engine
+    engine.subscribe(leaver)
+    for _ in range(POOL_SIZE - RESERVE):
+        finish(clock, source)
+        clock.advance(0.001)
+    other.credits = 2
+    engine.wake()
+    clock.advance(2 * LEASE_S)
+    jobs = len(source.jobs)
+    finish(clock, source)
+    assert leaver.taken_back != []
+    assert len(source.jobs) == jobs
+
+
+# -- back-pressure ----------------------------------------------------------------------------
+
+
+def test_a_busy_source_is_asked_again_until_it_takes_the_job(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    source.is_busy = True
+    subscriber = subscribed(engine)
+    clock.advance(0.5)
+    source.is_busy = False
+    clock.advance(0.01)
+    finish(clock, source)
+    assert subscriber.sequences == [1]
+    assert subscriber.errors == []
+
+
+def test_a_busy_source_is_not_asked_all_the_time(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    source.is_busy = True
+    subscribed(engine)
+    clock.advance(0.1)
+    assert 2 <= source.attempts <= 101
+
+
+def test_busy_is_no_miss(engine: Engine, clock: FakeClock, source: FakeSource) -> None:
+    source.is_busy = True
+    subscribed(engine)
+    clock.advance(0.5)
+    assert engine.statistics().missed == 0
+
+
+def test_a_source_that_stays_busy_for_a_second_fails_the_subscribers(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    source.is_busy = True
+    subscriber = subscribed(engine)
+    clock.advance(0.99)
+    assert subscriber.errors == []
+    clock.advance(0.02)
+    assert [type(error) for error in subscriber.errors] == [CaptureTimeoutError]
+    assert engine.subscriber_count == 0
+
+
+def test_a_busy_time_begins_anew_after_a_job(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    source.is_busy = True
+    subscriber = subscribed(engine, credits=2)
+    clock.advance(0.8)
+    source.is_busy = False
+    clock.advance(0.01)
+    source.is_busy = True
+    finish(clock, source)
+    clock.advance(0.8)
+    assert subscriber.errors == []
+
+
+def test_a_busy_time_is_forgotten_when_nobody_waits_any_more(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    source.is_busy = True
+    engine.unsubscribe(subscribed(engine))
+    clock.advance(5)
+    later = subscribed(engine)
+    assert later.errors == []
+    source.is_busy = False
+    clock.advance(0.01)
+    finish(clock, source)
+    assert later.sequences == [1]
+
+
+def test_a_busy_time_is_forgotten_while_nobody_wants_a_picture(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    source.is_busy = True
+    subscriber = subscribed(engine)
+    subscriber.credits = 0
+    clock.advance(5)
+    subscriber.credits = 1
+    engine.wake()
+    assert subscriber.errors == []
+
+
+# -- captures that fail -----------------------------------------------------------------------
+
+
+def test_a_fence_with_an_error_counts_as_missed(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(engine)
+    finish(clock, source, -errno.EIO)
+    assert subscriber.pictures == []
+    assert subscriber.errors == []
+    assert engine.statistics().missed == 1
+
+
+def test_the_picture_after_a_missed_one_says_so(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(engine)
+    finish(clock, source, -errno.EIO)
+    finish(clock, source)
+    picture = subscriber.pictures[0]
+    assert (picture.sequence, picture.missed) == (2, 1)
+
+
+def test_failed_captures_use_up_no_slots(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(engine)
+    for _ in range(POOL_SIZE + 1):
+        finish(clock, source, -errno.EIO)
+    finish(clock, source)
+    assert len(subscriber.pictures) == 1
+
+
+def test_ten_failed_captures_in_a_row_fail_the_subscribers(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(engine)
+    for _ in range(9):
+        finish(clock, source, -errno.EIO)
+    assert subscriber.errors == []
+    finish(clock, source, -errno.EIO)
+    assert [type(error) for error in subscriber.errors] == [CaptureLostError]
+    assert not source.is_writing
+
+
+def test_failed_captures_with_good_ones_between_fail_nobody(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(engine, credits=4)
+    for _ in range(3):
+        for _ in range(9):
+            finish(clock, source, -errno.EIO)
+        finish(clock, source)
+    assert subscriber.errors == []
+
+
+def test_a_refused_commit_fails_every_subscriber_with_the_kernels_error_chained(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    both = [subscribed(engine, credits=2), subscribed(engine, credits=2)]
+    source.commit_error = OSError(errno.EINVAL, "Invalid argument")
+    finish(clock, source)
+    for subscriber in both:
+        assert [type(error) for error in subscriber.errors] == [CaptureLostError]
+        assert subscriber.errors[0].__cause__ is source.commit_error
+    assert engine.subscriber_count == 0
+
+
+def test_an_error_of_the_source_reaches_the_subscribers_as_it_is(
+    engine: Engine, source: FakeSource
+) -> None:
+    source.commit_error = CaptureLostError("the card has another master now")
+    subscriber = subscribed(engine)
+    assert subscriber.errors == [source.commit_error]
+
+
+def test_refused_commits_use_up_no_slots(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    source.commit_error = OSError(errno.EINVAL, "Invalid argument")
+    for _ in range(2 * POOL_SIZE):
+        subscribed(engine)
+    source.commit_error = None
+    subscriber = subscribed(engine)
+    finish(clock, source)
+    assert len(subscriber.pictures) == 1
+
+
+def test_the_display_is_given_back_a_while_after_a_failure(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    source.commit_error = OSError(errno.EINVAL, "Invalid argument")
+    subscribed(engine)
+    clock.advance(LINGER_S + 1)
+    assert not source.is_attached
+
+
+# -- captures that never end ------------------------------------------------------------------
+
+
+def test_a_lost_capture_fails_the_subscribers_at_the_deadline_and_not_before(
+    engine: Engine, clock: FakeClock
+) -> None:
+    subscriber = subscribed(engine)
+    clock.advance(DEADLINE_S - 0.01)
+    assert subscriber.errors == []
+    clock.advance(0.02)
+    assert [type(error) for error in subscriber.errors] == [CaptureLostError]
+
+
+def test_a_lost_capture_makes_it_detach(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscribed(engine)
+    clock.advance(DEADLINE_S + 0.01)
+    assert not source.is_attached
+    assert engine.geometry is None
+
+
+def test_a_lost_capture_is_counted(engine: Engine, clock: FakeClock) -> None:
+    subscribed(engine)
+    clock.advance(DEADLINE_S + 0.01)
+    statistics = engine.statistics()
+    assert (statistics.lost, statistics.missed, statistics.captured) == (1, 1, 0)
+
+
+def test_a_lost_captures_memory_is_never_written_to_again(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscribed(engine)
+    lost = source.jobs[0].memory
+    clock.advance(DEADLINE_S + 0.01)
+    subscriber = subscribed(engine)
+    for _ in range(2 * POOL_SIZE):
+        finish(clock, source)
+        subscriber.release(engine)
+    assert lost not in [job.memory for job in source.jobs[1:]]
+
+
+def test_a_fence_that_signals_after_the_deadline_delivers_nothing(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(engine)
+    clock.advance(DEADLINE_S + 0.01)
+    source.jobs[0].fence.signal()
+    clock.advance(1)
+    assert subscriber.pictures == []
+    assert engine.statistics().captured == 0
+
+
+def test_sequences_go_on_after_a_lost_capture(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscribed(engine)
+    clock.advance(DEADLINE_S + 0.01)
+    subscriber = subscribed(engine)
+    finish(clock, source)
+    assert subscriber.sequences == [2]
+
+
+def test_a_capture_that_ended_in_time_is_not_lost_later(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(engine)
+    finish(clock, source)
+    clock.advance(2 * DEADLINE_S)
+    assert engine.statistics().lost == 0
+    assert subscriber.errors == []
+
+
+# -- pauses between captures ------------------------------------------------------------------
+
+
+def test_the_next_commit_waits_for_the_driver_to_settle(
+    make: Callable[[FakeSource, Policy], Engine], clock: FakeClock, source: FakeSource
+) -> None:
+    subscribed(make(source, Policy(settle_s=0.001)), credits=4)
+    finish(clock, source)
+    assert len(source.jobs) == 1
+    clock.advance(0.001)
+    assert len(source.jobs) == 2
+
+
+def test_a_release_does_not_cut_the_settling_short(
+    make: Callable[[FakeSource, Policy], Engine], clock: FakeClock, source: FakeSource
+) -> None:
+    engine = make(source, Policy(settle_s=0.001))
+    subscriber = subscribed(engine, credits=4)
+    finish(clock, source)
+    subscriber.release(engine)
+    assert len(source.jobs) == 1
+    clock.advance(0.001)
+    assert len(source.jobs) == 2
+
+
+def test_a_new_subscriber_does_not_cut_the_settling_short(
+    make: Callable[[FakeSource, Policy], Engine], clock: FakeClock, source: FakeSource
+) -> None:
+    engine = make(source, Policy(settle_s=0.001))
+    subscribed(engine, credits=4)
+    finish(clock, source)
+    subscribed(engine)
+    assert len(source.jobs) == 1
+
+
+# -- attaching and detaching ------------------------------------------------------------------
+
+
+def test_many_subscribers_attach_it_once(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    for _ in range(5):
+        engine.unsubscribe(subscribed(engine))
+        finish(clock, source)
+    assert source.attach_count == 1
+    assert engine.statistics().attached == 1
+
+
+def test_it_stays_attached_for_the_linger_time_and_no_longer(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    engine.unsubscribe(subscribed(engine))
+    finish(clock, source)
+    clock.advance(LINGER_S - 0.01)
+    assert source.is_attached
+    clock.advance(0.02)
+    assert not source.is_attached
+
+
+def test_it_stays_attached_while_another_subscriber_is_there(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscribed(engine, credits=0)
+    engine.unsubscribe(subscribed(engine, credits=0))
+    clock.advance(2 * LINGER_S)
+    assert source.is_attached
+
+
+def test_a_subscriber_in_the_linger_time_keeps_it_attached(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    engine.unsubscribe(subscribed(engine, credits=0))
+    clock.advance(LINGER_S - 1)
+    subscribed(engine, credits=0)
+    clock.advance(2 * LINGER_S)
+    assert source.is_attached
+    assert source.attach_count == 1
+
+
+def test_detaching_in_mid_capture_stops_waiting_for_it(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscribed(engine)
+    engine.detach()
+    assert not source.is_attached
+    assert clock.watched == frozenset()
+    assert source.jobs[0].fence.is_closed
+    clock.advance(2 * DEADLINE_S)
+    assert engine.statistics().lost == 0
+
+
+def test_detaching_waits_for_the_capture_that_is_about_to_end(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscribed(engine)
+    fence = source.jobs[0].fence
+    fence.ends_while_waited_for = True
+    engine.detach()
+    assert 0 < fence.waited_s <= 1
+    assert fence.is_closed
+    assert clock.watched == frozenset()
+
+
+def test_detaching_frees_all_memory(engine: Engine, clock: FakeClock, source: FakeSource) -> None:
+    subscribed(engine, credits=2)
+    finish(clock, source)
+    engine.detach()
+    assert len(source.memories) == POOL_SIZE
+    assert all(memory.is_closed for memory in source.memories)
+
+
+def test_a_picture_of_before_may_still_be_released_after_detaching(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(engine)
+    finish(clock, source)
+    engine.detach()
+    subscriber.release(engine)
+    assert source.memories[0].is_closed
+
+
+def test_a_picture_of_an_earlier_generation_does_not_disturb_the_pool_when_released(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    early = subscribed(engine)
+    finish(clock, source)
+    engine.unsubscribe(early)
+    engine.detach()
+    late = subscribed(engine)
+    finish(clock, source)
+    early.release(engine)
+    assert list(late.pictures[0].slot.holders) == [late]
+
+
+def test_attaching_again_begins_a_new_generation(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    early = subscribed(engine)
+    finish(clock, source)
+    engine.unsubscribe(early)
+    engine.detach()
+    late = subscribed(engine)
+    finish(clock, source)
+    assert late.pictures[0].slot.generation > early.pictures[0].slot.generation
+    assert late.sequences == [2]
+
+
+def test_closing_ends_all_subscriptions_and_detaches(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscribed(engine, credits=4)
+    engine.close()
+    clock.advance(60)
+    assert engine.subscriber_count == 0
+    assert not source.is_attached
+    assert len(source.jobs) == 1
+
+
+def test_closing_and_detaching_twice_is_fine(engine: Engine, source: FakeSource) -> None:
+    subscribed(engine)
+    engine.detach()
+    engine.detach()
+    engine.close()
+    engine.close()
+    assert not source.is_attached
+
+
+# -- attaching that fails ---------------------------------------------------------------------
+
+
+def test_a_source_that_cannot_attach_refuses_the_subscriber(
+    engine: Engine, source: FakeSource
+) -> None:
+    source.attach_error = CaptureBusyError("the card has another master", code="another-master")
+    with pytest.raises(CaptureBusyError) as caught:
+        subscribed(engine)
+    assert caught.value.code == "another-master"
+    assert engine.subscriber_count == 0
+
+
+def test_a_kernel_error_of_attaching_is_a_capture_error_for_the_subscriber(
+    engine: Engine, source: FakeSource
+) -> None:
+    source.attach_error = OSError(errno.EBUSY, "Device or resource busy", "/dev/dri/card0")
+    with pytest.raises(CaptureError) as caught:
+        subscribed(engine)
+    assert caught.value.__cause__ is source.attach_error
+
+
+def test_an_error_of_attaching_that_says_more_stays_what_it_is(
+    engine: Engine, source: FakeSource
+) -> None:
+    source.attach_error = NotAllowedError("this process may not become master", "run as root")
+    with pytest.raises(NotAllowedError) as caught:
+        subscribed(engine)
+    assert caught.value.code == "not-allowed"
+
+
+def test_a_later_subscriber_may_succeed_where_one_failed(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    source.attach_error = CaptureBusyError("the card has another master")
+    with pytest.raises(CaptureBusyError):
+        subscribed(engine)
+    source.attach_error = None
+    subscriber = subscribed(engine)
+    finish(clock, source)
+    assert subscriber.sequences == [1]
+
+
+def test_no_memory_for_the_pool_refuses_the_subscriber_and_detaches(
+    engine: Engine, source: FakeSource
+) -> None:
+    source.allocate_error = OSError(errno.ENOMEM, "Out of memory")
+    with pytest.raises(CaptureError) as caught:
+        subscribed(engine)
+    assert caught.value.code == "no-memory"
+    assert caught.value.__cause__ is source.allocate_error
+    assert not source.is_attached
+    assert all(memory.is_closed for memory in source.memories)
+
+
+def test_any_other_failure_to_allocate_detaches_too(engine: Engine, source: FakeSource) -> None:
+    source.allocate_error = CaptureLostError("the card is gone")
+    with pytest.raises(CaptureLostError):
+        subscribed(engine)
+    assert not source.is_attached

@@ -1,0 +1,844 @@
+# SPDX-License-Identifier: MIT
+"""captured.server.session: one client's connection, message by message."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from capturectl import protocol
+from capturectl.errors import CaptureBusyError
+from capturectl.fourcc import fourcc_code
+from capturectl.protocol import ByeReason, ErrorCode, ErrorFlag, Source
+from capturectl.transport import Transport
+from captured.capture.engine import Engine, Settings
+from captured.capture.pacing import Policy
+from captured.server.listener import Peer
+from captured.server.session import Session
+from captured.server.stream import OutputLook, Stream
+from tests.support.fakes import GEOMETRY, FakeSource, FakeSubscriber, VirtualReactor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+STREAM_ID = 1
+POOL_SIZE = 8
+SEND_BUFFER = 4608
+UNKNOWN = 0x0F0F
+MESSAGES = {message.code: message for message in protocol.FROM_DAEMON}
+WELCOME = protocol.Welcome(1, 1, 0, 42, protocol.MAX_CREDITS, 250, "vkms", "0.1")
+HELLO = protocol.Hello(protocol.MAGIC, 1, 1, 0, "tester")
+
+
+class Received(NamedTuple):
+    """A message as it came out of the socket."""
+
+    name: str
+    serial: int
+    stream: int
+    body: Any
+    raw: bytes
+    fds: int
+
+
+class Client:
+    """The other end of a session's socket, byte by byte."""
+
+    def __init__(self, sock: socket.socket, session: Session) -> None:
+        self.session = session
+        self.hung_up = False
+        self._socket = sock
+        self._socket.setblocking(False)
+
+    def send(self, message: bytes, fds: tuple[int, ...] = ()) -> None:
+        socket.send_fds(self._socket, [message], fds)
+
+    def read(self) -> list[Received]:
+        """Take every message that is there."""
+        received = []
+        while not self.hung_up:
+            try:
+                raw, fds, _, _ = socket.recv_fds(self._socket, protocol.MAX_MESSAGE, 4)
+            except BlockingIOError:
+                break
+            except ConnectionResetError:
+                raw, fds = b"", []
+            for fd in fds:
+                os.close(fd)
+            if not raw:
+                self.hung_up = True
+                break
+            header = protocol.unpack_header(raw)
+            message = MESSAGES[header.code]
+            body = message.unpack(raw)
+            received.append(
+                Received(message.name, header.serial, header.stream, body, raw, len(fds))
+            )
+        return received
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class World:
+    """A loop, an engine over a fake source, and the sessions of its clients."""
+
+    def __init__(self) -> None:
+        self.reactor = VirtualReactor()
+        self.source = FakeSource()
+        self.engine = Engine(
+            "HDMI-A-1", self.source, self.reactor, Settings(POOL_SIZE, 30.0), Policy()
+        )
+        self.stream = Stream(
+            STREAM_ID,
+            self.engine,
+            self.source.kind,
+            "/dev/dri/card0",
+            self._look,
+            lambda: GEOMETRY.fourcc,
+        )
+        self.closed: list[Session] = []
+        self._clients: list[Client] = []
+
+    def _look(self) -> OutputLook:
+        fourccs = (fourcc_code("XR24"), fourcc_code("RG24"))
+        return OutputLook("HDMI-A-1", 31, 51, "Writeback-1", GEOMETRY, fourccs, None)
+
+    def connect(self) -> Client:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        session = Session(
+            Transport(ours),
+            Peer(4711, 1000, 1000),
+            self.reactor,
+            {STREAM_ID: self.stream},
+            lambda: WELCOME,
+            self.closed.append,
+        )
+        self._clients.append(Client(theirs, session))
+        return self._clients[-1]
+
+    def ask(self, client: Client, message: bytes, fds: tuple[int, ...] = ()) -> list[Received]:
+        """Send a message and return what comes back."""
+        client.send(message, fds)
+        self.reactor.turn()
+        return client.read()
+
+    def finish(self, client: Client) -> list[Received]:
+        """End the capture under way and return what the client gets."""
+        self.source.finish()
+        self.reactor.turn()
+        return client.read()
+
+    def clog(self, client: Client) -> None:
+        """Make the client stop reading, with answers waiting for it."""
+        while not client.session.is_clogged:
+            client.send(unknown())
+            self.reactor.turn()
+
+    def close(self) -> None:
+        for client in self._clients:
+            client.session.close()
+            client.close()
+        self.engine.close()
+        self.reactor.close()
+
+
+def subscribe(
+    credits: int = 2,  # noqa: A002
+    frames: int = 0,
+    fourcc: int = 0,
+    sources: int = Source.WRITEBACK,
+    max_fps_millihertz: int = 0,
+    stream: int = STREAM_ID,
+) -> bytes:
+    body = protocol.Subscribe(sources, 0, fourcc, credits, frames, max_fps_millihertz)
+    return protocol.SUBSCRIBE.pack(body, serial=9, stream=stream)
+
+
+def unsubscribe() -> bytes:
+    return protocol.UNSUBSCRIBE.pack(protocol.Unsubscribe(), stream=STREAM_ID)
+
+
+def release(frame: Received) -> bytes:
+    body = protocol.Release(frame.body.sequence, frame.body.buffer, frame.body.generation)
+    return protocol.RELEASE.pack(body, stream=frame.stream)
+
+
+def hello(magic: int = protocol.MAGIC, version_min: int = 1, version_max: int = 1) -> bytes:
+    return protocol.HELLO.pack(
+        protocol.Hello(magic, version_min, version_max, 0, "tester"), serial=7
+    )
+
+
+def unknown(flags: int = 0) -> bytes:
+    return struct.pack("<HHIII", UNKNOWN, flags, 16, 5, 0)
+
+
+def names(received: list[Received]) -> list[str]:
+    return [message.name for message in received]
+
+
+def only(received: list[Received], name: str) -> Received:
+    found = [message for message in received if message.name == name]
+    assert len(found) == 1, names(received)
+    return found[0]
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    made = World()
+    with contextlib.closing(made):
+        yield made
+
+
+@pytest.fixture
+def client(world: World) -> Client:
+    """A client that has said HELLO."""
+    return greeted(world)
+
+
+def greeted(world: World) -> Client:
+    client = world.connect()
+    assert names(world.ask(client, hello()))[-1] == "DONE"
+    return client
+
+
+def assert_cut(client: Client, received: list[Received], word: str) -> None:
+    """The client got a fatal ERROR as the last thing, and the connection is over."""
+    assert names(received) == ["ERROR"]
+    assert received[0].body.flags == ErrorFlag.FATAL
+    assert received[0].body.word == word
+    assert client.hung_up
+
+
+# -- hello ------------------------------------------------------------------------------------
+
+
+def test_hello_is_answered_with_welcome_and_the_description_of_each_stream(
+    world: World,
+) -> None:
+    received = world.ask(world.connect(), hello())
+    assert names(received) == ["WELCOME", "STREAM", "FORMAT", "FORMAT", "DONE"]
+    assert (received[0].serial, received[0].body) == (7, WELCOME)
+    assert [message.stream for message in received[1:]] == [STREAM_ID] * 4
+
+
+def test_a_session_is_called_what_the_client_calls_itself(world: World) -> None:
+    assert str(greeted(world).session) == "client tester (pid 4711 uid 1000)"
+
+
+def test_a_clients_name_cannot_break_a_line_of_the_log(world: World) -> None:
+    client = world.connect()
+    world.ask(client, protocol.HELLO.pack(HELLO._replace(name="a\ncaptured: b")))
+    assert "\n" not in str(client.session)
+
+
+def test_a_first_message_other_than_hello_cuts_the_connection(world: World) -> None:
+    client = world.connect()
+    assert_cut(client, world.ask(client, subscribe()), "protocol")
+
+
+def test_a_may_ignore_message_before_hello_cuts_the_connection(world: World) -> None:
+    client = world.connect()
+    assert_cut(client, world.ask(client, unknown(protocol.Flag.MAY_IGNORE)), "protocol")
+
+
+def test_hello_without_the_magic_number_cuts_the_connection(world: World) -> None:
+    client = world.connect()
+    assert_cut(client, world.ask(client, hello(magic=0x12345678)), "protocol")
+
+
+@pytest.mark.parametrize("versions", [(2, 9), (0, 0)])
+def test_hello_with_versions_that_the_daemon_does_not_speak_cuts_the_connection(
+    world: World, versions: tuple[int, int]
+) -> None:
+    client = world.connect()
+    assert_cut(client, world.ask(client, hello(protocol.MAGIC, *versions)), "version")
+
+
+def test_a_version_that_is_not_spoken_has_an_error_code_of_its_own(world: World) -> None:
+    received = world.ask(world.connect(), hello(version_min=2, version_max=9))
+    assert received[0].body.code == ErrorCode.VERSION
+
+
+def test_hello_with_a_range_around_the_daemons_version_is_welcome(world: World) -> None:
+    received = world.ask(world.connect(), hello(version_min=0, version_max=9))
+    assert received[0].body.version == 1
+
+
+def test_a_second_hello_cuts_the_connection(world: World, client: Client) -> None:
+    assert_cut(client, world.ask(client, hello()), "protocol")
+
+
+def test_a_client_that_does_not_say_hello_in_time_is_cut_off(world: World) -> None:
+    client = world.connect()
+    world.reactor.advance(protocol.HELLO_TIMEOUT_S - 0.01)
+    assert client.read() == []
+    world.reactor.advance(0.02)
+    assert_cut(client, client.read(), "hello-timeout")
+
+
+def test_a_client_that_said_hello_may_be_silent(world: World, client: Client) -> None:
+    world.reactor.advance(2 * protocol.HELLO_TIMEOUT_S)
+    assert client.read() == []
+    assert not client.hung_up
+
+
+# -- malformed and unknown messages -----------------------------------------------------------
+
+
+def test_an_unknown_message_is_answered_with_an_error_that_names_it(
+    world: World, client: Client
+) -> None:
+    error = only(world.ask(client, unknown()), "ERROR")
+    assert (error.serial, error.body.word) == (5, "unknown-message")
+    assert (error.body.code, error.body.flags) == (ErrorCode.UNSUPPORTED, 0)
+    assert not client.hung_up
+
+
+def test_an_unknown_message_that_may_be_ignored_is_ignored(world: World, client: Client) -> None:
+    assert world.ask(client, unknown(protocol.Flag.MAY_IGNORE)) == []
+    assert not client.hung_up
+
+
+def test_a_message_shorter_than_a_header_cuts_the_connection(world: World, client: Client) -> None:
+    assert_cut(client, world.ask(client, b"\1\0\0\0"), "protocol")
+
+
+def test_a_message_whose_size_is_wrong_cuts_the_connection(world: World, client: Client) -> None:
+    message = struct.pack("<HHIII", UNKNOWN, 0, 17, 0, 0)
+    assert_cut(client, world.ask(client, message), "protocol")
+
+
+def test_a_message_that_is_too_long_cuts_the_connection(world: World, client: Client) -> None:
+    message = struct.pack("<HHIII", UNKNOWN, 0, 2000, 0, 0).ljust(2000, b"\0")
+    assert_cut(client, world.ask(client, message), "protocol")
+
+
+@pytest.mark.parametrize("count", [1, 4, 9])
+def test_a_message_with_file_descriptors_cuts_the_connection(
+    world: World, client: Client, count: int
+) -> None:
+    with open(os.devnull, "rb") as null:  # noqa: PTH123
+        received = world.ask(client, unsubscribe(), (null.fileno(),) * count)
+    assert_cut(client, received, "protocol")
+
+
+@pytest.mark.parametrize("count", [1, 4, 9])
+def test_file_descriptors_of_a_client_are_closed(world: World, client: Client, count: int) -> None:
+    read_end, write_end = os.pipe2(os.O_NONBLOCK)
+    try:
+        client.send(unsubscribe(), (write_end,) * count)
+    finally:
+        os.close(write_end)
+    world.reactor.turn()
+    try:
+        assert os.read(read_end, 1) == b""
+    finally:
+        os.close(read_end)
+
+
+def test_a_malformed_message_costs_nobody_else_anything(world: World, client: Client) -> None:
+    other = greeted(world)
+    world.ask(other, subscribe())
+    world.ask(client, b"nonsense")
+    assert names(world.finish(other)) == ["BUFFER", "FRAME"]
+
+
+# -- subscribing ------------------------------------------------------------------------------
+
+
+def assert_refused(client: Client, received: list[Received], code: ErrorCode, word: str) -> None:
+    """The request failed, and the connection goes on."""
+    error = only(received, "ERROR")
+    assert (error.body.code, error.body.flags, error.body.word) == (code, 0, word)
+    assert error.serial == 9
+    assert not client.hung_up
+
+
+def test_subscribing_to_a_stream_that_is_not_there_is_refused(
+    world: World, client: Client
+) -> None:
+    received = world.ask(client, subscribe(stream=2))
+    assert_refused(client, received, ErrorCode.NO_STREAM, "no-output")
+
+
+@pytest.mark.parametrize("number", [0, 5, 2**32 - 1])
+def test_subscribing_with_credits_out_of_range_cuts_the_connection(
+    world: World, client: Client, number: int
+) -> None:
+    assert_cut(client, world.ask(client, subscribe(credits=number)), "protocol")
+
+
+@pytest.mark.parametrize("sources", [0, Source.SCANOUT, Source.SCANOUT | Source.PATTERN])
+def test_subscribing_without_accepting_the_streams_source_is_refused(
+    world: World, client: Client, sources: int
+) -> None:
+    received = world.ask(client, subscribe(sources=sources))
+    assert_refused(client, received, ErrorCode.UNSUPPORTED, "source")
+    assert world.source.attach_count == 0
+
+
+def test_subscribing_for_another_pixel_format_is_refused(world: World, client: Client) -> None:
+    received = world.ask(client, subscribe(fourcc=fourcc_code("RG24")))
+    assert only(received, "ERROR").body.word == "format"
+    assert world.engine.subscriber_count == 0
+
+
+def test_subscribing_for_the_streams_pixel_format_is_granted(world: World, client: Client) -> None:
+    assert world.ask(client, subscribe(fourcc=GEOMETRY.fourcc)) == []
+    assert world.engine.subscriber_count == 1
+
+
+def test_subscribing_twice_is_refused(world: World, client: Client) -> None:
+    world.ask(client, subscribe())
+    received = world.ask(client, subscribe())
+    assert_refused(client, received, ErrorCode.BUSY, "subscribed")
+    assert world.engine.subscriber_count == 1
+
+
+def test_subscribing_while_the_source_cannot_attach_is_refused(
+    world: World, client: Client
+) -> None:
+    world.source.attach_error = CaptureBusyError(
+        "the card has another master", code="another-master"
+    )
+    received = world.ask(client, subscribe())
+    assert_refused(client, received, ErrorCode.BUSY, "another-master")
+
+
+def test_a_refused_client_may_subscribe_again(world: World, client: Client) -> None:
+    world.source.attach_error = CaptureBusyError("the card has another master")
+    world.ask(client, subscribe())
+    world.source.attach_error = None
+    assert world.ask(client, subscribe()) == []
+    assert world.engine.subscriber_count == 1
+
+
+def test_a_subscription_that_fails_later_is_answered_with_the_streams_error(
+    world: World, client: Client
+) -> None:
+    world.ask(client, subscribe())
+    world.reactor.advance(2.1)
+    error = only(client.read(), "ERROR")
+    assert (error.serial, error.stream, error.body.flags) == (0, STREAM_ID, 0)
+    assert (error.body.code, error.body.word) == (ErrorCode.DEVICE_LOST, "lost")
+
+
+def test_unsubscribing_ends_the_subscription(world: World, client: Client) -> None:
+    world.ask(client, subscribe())
+    received = world.ask(client, unsubscribe())
+    assert [(message.name, message.stream) for message in received] == [("ENDED", STREAM_ID)]
+    assert world.engine.subscriber_count == 0
+
+
+def test_unsubscribing_from_nothing_is_no_error(world: World, client: Client) -> None:
+    assert world.ask(client, unsubscribe()) == []
+    assert not client.hung_up
+
+
+# -- frames -----------------------------------------------------------------------------------
+
+
+def test_a_frame_comes_with_its_buffer_before_it(world: World, client: Client) -> None:
+    world.ask(client, subscribe())
+    buffer, frame = world.finish(client)
+    assert (buffer.name, buffer.fds) == ("BUFFER", 1)
+    assert (frame.name, frame.fds) == ("FRAME", 0)
+    assert (buffer.body.buffer, buffer.body.generation) == (
+        frame.body.buffer,
+        frame.body.generation,
+    )
+
+
+def test_a_buffer_says_how_its_picture_lies_in_memory(world: World, client: Client) -> None:
+    world.ask(client, subscribe())
+    buffer = only(world.finish(client), "BUFFER").body
+    assert (buffer.width, buffer.height, buffer.fourcc) == (64, 32, 0x34325258)
+    assert (buffer.planes, buffer.pitch, buffer.offset) == (1, (256, 0, 0, 0), (0, 0, 0, 0))
+    assert (buffer.size, buffer.modifier) == (8192, 0)
+
+
+def test_a_frame_says_what_it_is_and_when_it_was(world: World, client: Client) -> None:
+    world.ask(client, subscribe())
+    start = world.reactor.now_ns()
+    world.source.finish(time_done_ns=start + 5)
+    world.reactor.turn()
+    frame = only(client.read(), "FRAME").body
+    assert (frame.sequence, frame.missed, frame.source) == (1, 0, Source.WRITEBACK)
+    assert (frame.time_commit_ns, frame.time_done_ns) == (start, start + 5)
+    assert (frame.vblank, frame.time_vblank_ns) == (7001, 1_000_000_000_001)
+
+
+def test_a_buffer_is_sent_once(world: World, client: Client) -> None:
+    world.ask(client, subscribe(credits=1))
+    buffers, frames = 0, 0
+    for _ in range(3 * POOL_SIZE):
+        received = world.finish(client)
+        buffers += names(received).count("BUFFER")
+        frame = only(received, "FRAME")
+        frames += 1
+        world.ask(client, release(frame))
+    assert frames == 3 * POOL_SIZE
+    assert buffers <= POOL_SIZE
+
+
+def test_each_client_gets_a_buffer_of_its_own(world: World, client: Client) -> None:
+    other = greeted(world)
+    world.source.is_busy = True
+    world.ask(client, subscribe())
+    world.ask(other, subscribe())
+    world.source.is_busy = False
+    world.reactor.advance(0.01)
+    assert names(world.finish(client)) == ["BUFFER", "FRAME"]
+    assert names(other.read()) == ["BUFFER", "FRAME"]
+
+
+def test_all_clients_get_the_same_bytes_of_a_frame(world: World, client: Client) -> None:
+    other = greeted(world)
+    world.source.is_busy = True
+    world.ask(client, subscribe())
+    world.ask(other, subscribe())
+    world.source.is_busy = False
+    world.reactor.advance(0.01)
+    first = only(world.finish(client), "FRAME")
+    assert only(other.read(), "FRAME").raw == first.raw
+
+
+def test_a_new_generation_of_buffers_is_sent_anew(world: World, client: Client) -> None:
+    world.ask(client, subscribe(frames=1))
+    old = only(world.finish(client), "BUFFER").body
+    world.engine.detach()
+    world.ask(client, subscribe(frames=1))
+    new = only(world.finish(client), "BUFFER").body
+    assert new.generation > old.generation
+
+
+def test_a_client_gets_as_many_frames_as_it_has_credits(world: World, client: Client) -> None:
+    world.ask(client, subscribe(credits=2))
+    assert names(world.finish(client)).count("FRAME") == 1
+    assert names(world.finish(client)).count("FRAME") == 1
+    assert not world.source.is_writing
+
+
+def test_a_release_gives_a_credit_back(world: World, client: Client) -> None:
+    world.ask(client, subscribe(credits=1))
+    frame = only(world.finish(client), "FRAME")
+    world.ask(client, release(frame))
+    assert only(world.finish(client), "FRAME").body.sequence == 2
+
+
+def test_frames_of_an_ended_subscription_give_the_next_one_no_credits(
+    world: World, client: Client
+) -> None:
+    world.ask(client, subscribe(credits=1, frames=1))
+    old = only(world.finish(client), "FRAME")
+    world.ask(client, subscribe(credits=1))
+    world.finish(client)
+    world.ask(client, release(old))
+    assert not world.source.is_writing
+
+
+def test_releasing_a_frame_that_is_not_held_cuts_the_connection(
+    world: World, client: Client
+) -> None:
+    world.ask(client, subscribe())
+    frame = only(world.finish(client), "FRAME")
+    world.ask(client, release(frame))
+    assert_cut(client, world.ask(client, release(frame)), "protocol")
+
+
+def test_a_frame_may_be_released_after_unsubscribing(world: World, client: Client) -> None:
+    world.ask(client, subscribe(credits=1))
+    frame = only(world.finish(client), "FRAME")
+    world.ask(client, unsubscribe())
+    assert world.ask(client, release(frame)) == []
+    assert not client.hung_up
+
+
+def test_a_frame_may_be_released_after_its_buffers_are_gone(world: World, client: Client) -> None:
+    world.ask(client, subscribe(frames=1))
+    frame = only(world.finish(client), "FRAME")
+    world.engine.detach()
+    assert world.ask(client, release(frame)) == []
+    assert not client.hung_up
+
+
+def test_a_subscription_of_some_frames_ends_after_the_last(world: World, client: Client) -> None:
+    world.ask(client, subscribe(frames=2))
+    assert names(world.finish(client)) == ["BUFFER", "FRAME"]
+    assert names(world.finish(client)) == ["BUFFER", "FRAME", "ENDED"]
+    assert world.engine.subscriber_count == 0
+    assert not world.source.is_writing
+
+
+def test_a_client_may_subscribe_again_after_the_last_frame(world: World, client: Client) -> None:
+    world.ask(client, subscribe(frames=1))
+    world.finish(client)
+    assert world.ask(client, subscribe(frames=1)) == []
+    assert names(world.finish(client))[-2:] == ["FRAME", "ENDED"]
+
+
+def test_a_rate_limit_holds_from_the_first_frame_on(world: World, client: Client) -> None:
+    world.ask(client, subscribe(max_fps_millihertz=1000))
+    frame = only(world.finish(client), "FRAME")
+    world.ask(client, release(frame))
+    world.reactor.advance(0.5)
+    assert not world.source.is_writing
+
+
+def test_a_client_with_a_rate_limit_gets_frames_at_that_rate(world: World, client: Client) -> None:
+    world.ask(client, subscribe(credits=1, max_fps_millihertz=100_000))
+    start = world.reactor.now_ns()
+    commits = []
+    while world.reactor.now_ns() < start + 200_000_000:
+        if world.source.is_writing:
+            frame = only(world.finish(client), "FRAME")
+            commits.append(frame.body.time_commit_ns)
+            world.ask(client, release(frame))
+        world.reactor.advance(0.001)
+    assert 18 <= len(commits) <= 22
+
+
+# -- leases -----------------------------------------------------------------------------------
+
+
+def hoard(world: World, client: Client, count: int = 2) -> list[Received]:
+    """Let a client hold some frames for longer than a lease, and return them."""
+    world.ask(client, subscribe(credits=count))
+    frames = [only(world.finish(client), "FRAME") for _ in range(count)]
+    world.reactor.advance(1)
+    return frames
+
+
+def press(world: World, client: Client) -> list[Received]:
+    """Let another client need all that the pool has; return what the first one hears."""
+    other = greeted(world)
+    world.ask(other, subscribe(credits=4))
+    for _ in range(2 * POOL_SIZE):
+        if world.source.is_writing:
+            world.finish(other)
+    other.session.close()
+    return client.read()
+
+
+def test_a_client_hears_which_frame_was_taken_back(world: World, client: Client) -> None:
+    frames = hoard(world, client)
+    revoked = press(world, client)
+    assert names(revoked)[0] == "REVOKED"
+    assert revoked[0].stream == STREAM_ID
+    body, frame = revoked[0].body, frames[0].body
+    assert (body.sequence, body.buffer, body.generation) == (
+        frame.sequence,
+        frame.buffer,
+        frame.generation,
+    )
+
+
+def test_a_frame_that_was_taken_back_brings_its_credit_when_it_is_released(
+    world: World, client: Client
+) -> None:
+    frames = hoard(world, client)
+    assert names(press(world, client)) == ["REVOKED"]
+    if world.source.is_writing:
+        assert world.finish(client) == []
+    world.ask(client, release(frames[0]))
+    assert "FRAME" in names(world.finish(client))
+    assert not world.source.is_writing
+
+
+def test_a_frame_that_was_taken_back_can_be_released_once(world: World, client: Client) -> None:
+    frames = hoard(world, client)
+    press(world, client)
+    world.ask(client, release(frames[0]))
+    received = world.ask(client, release(frames[0]))
+    assert_cut(client, received, "protocol")
+
+
+def test_a_client_that_has_three_frames_taken_back_at_once_is_cut_off(
+    world: World, client: Client
+) -> None:
+    hoard(world, client, 4)
+    received = press(world, client)
+    assert names(received) == ["REVOKED", "REVOKED", "REVOKED", "ERROR"]
+    assert received[-1].body.flags == ErrorFlag.FATAL
+    assert (received[-1].body.code, received[-1].body.word) == (ErrorCode.SLOW, "slow")
+    assert client.hung_up
+
+
+def test_frames_that_are_held_count_against_the_credits_of_a_new_subscription(
+    world: World, client: Client
+) -> None:
+    world.ask(client, subscribe(frames=1))
+    world.finish(client)
+    received = world.ask(client, subscribe(credits=4))
+    assert_refused(client, received, ErrorCode.CAPACITY, "capacity")
+
+
+# -- clients that do not read -----------------------------------------------------------------
+
+
+def test_a_client_that_does_not_read_gets_no_frames(world: World, client: Client) -> None:
+    world.ask(client, subscribe())
+    world.clog(client)
+    world.source.finish()
+    world.reactor.turn()
+    assert "FRAME" not in names(client.read())
+    assert not client.hung_up
+
+
+def test_nothing_is_captured_for_a_client_that_does_not_read(world: World, client: Client) -> None:
+    world.ask(client, subscribe())
+    world.clog(client)
+    world.source.finish()
+    world.reactor.turn()
+    assert not world.source.is_writing
+
+
+def test_a_client_that_reads_again_gets_all_answers_in_order(world: World, client: Client) -> None:
+    serials = range(100, 140)
+    for serial in serials:
+        client.send(struct.pack("<HHIII", UNKNOWN, 0, 16, serial, 0))
+        world.reactor.turn()
+    received: list[Received] = []
+    while more := client.read():
+        received += more
+        world.reactor.turn()
+    assert [message.serial for message in received] == list(serials)
+
+
+def test_a_client_that_reads_again_gets_frames_again(world: World, client: Client) -> None:
+    world.ask(client, subscribe())
+    world.clog(client)
+    world.source.finish()
+    world.reactor.turn()
+    while client.read():
+        world.reactor.turn()
+    world.reactor.advance(0.1)
+    assert names(world.finish(client))[-1] == "FRAME"
+
+
+def test_a_client_that_reads_again_hears_that_capturing_failed_meanwhile(
+    world: World, client: Client
+) -> None:
+    world.ask(client, subscribe())
+    world.clog(client)
+    world.source.finish()
+    world.reactor.turn()
+    world.source.commit_error = OSError(22, "Invalid argument")
+    received: list[Received] = []
+    while more := client.read():
+        received += more
+        world.reactor.turn()
+    assert received[-1].name == "ERROR"
+    assert (received[-1].stream, received[-1].body.word) == (STREAM_ID, "lost")
+
+
+def test_a_client_that_lets_its_answers_pile_up_is_cut_off(world: World, client: Client) -> None:
+    for _ in range(400):
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            client.send(unknown())
+        world.reactor.turn()
+    client.read()
+    assert client.hung_up
+    assert world.closed == [client.session]
+
+
+def test_a_client_that_does_not_read_does_not_hold_up_another(
+    world: World, client: Client
+) -> None:
+    other = greeted(world)
+    world.ask(client, subscribe())
+    world.ask(other, subscribe())
+    world.clog(client)
+    world.finish(other)
+    assert "FRAME" in names(world.finish(other))
+
+
+# -- leaving ----------------------------------------------------------------------------------
+
+
+def starve(world: World, client: Client) -> FakeSubscriber:
+    """Let a client and another hold all that the pool lends, with a third left wanting."""
+    other = greeted(world)
+    for holder in (client, other):
+        world.ask(holder, subscribe(credits=4))
+        for _ in range(4):
+            world.finish(holder)
+    patient = FakeSubscriber(credits=1, is_prompt=False)
+    world.engine.subscribe(patient)
+    for _ in range(3):
+        world.finish(other)
+    assert patient.pictures == []
+    return patient
+
+
+def test_a_client_that_dies_gives_everything_back(world: World, client: Client) -> None:
+    patient = starve(world, client)
+    client.close()
+    world.reactor.advance(0.02)
+    world.source.finish()
+    world.reactor.turn()
+    assert len(patient.pictures) == 1
+    assert world.closed == [client.session]
+
+
+def test_a_client_that_dies_before_hello_is_forgotten(world: World) -> None:
+    client = world.connect()
+    client.close()
+    world.reactor.turn()
+    assert world.closed == [client.session]
+
+
+def test_a_client_that_dies_in_mid_capture_loses_nobody_elses_frame(
+    world: World, client: Client
+) -> None:
+    other = greeted(world)
+    world.source.is_busy = True
+    world.ask(client, subscribe())
+    world.ask(other, subscribe())
+    world.source.is_busy = False
+    world.reactor.advance(0.01)
+    client.close()
+    assert names(world.finish(other)) == ["BUFFER", "FRAME"]
+
+
+def test_a_client_that_says_goodbye_gets_bye_and_gives_everything_back(
+    world: World, client: Client
+) -> None:
+    patient = starve(world, client)
+    received = world.ask(client, protocol.GOODBYE.pack(protocol.Goodbye()))
+    assert only(received, "BYE").body.reason == ByeReason.CLIENT
+    assert client.hung_up
+    world.reactor.advance(0.02)
+    world.source.finish()
+    world.reactor.turn()
+    assert len(patient.pictures) == 1
+
+
+def test_a_shutdown_says_bye_and_hangs_up(world: World, client: Client) -> None:
+    client.session.say_bye(ByeReason.SHUTDOWN)
+    received = client.read()
+    assert names(received) == ["BYE"]
+    assert received[0].body.reason == ByeReason.SHUTDOWN
+    assert client.hung_up
+
+
+def test_closing_a_session_twice_is_fine_and_said_once(world: World, client: Client) -> None:
+    client.session.close()
+    client.session.close()
+    assert world.closed == [client.session]
+
+
+def test_a_session_that_is_cut_off_is_forgotten(world: World, client: Client) -> None:
+    world.ask(client, subscribe())
+    world.ask(client, b"nonsense")
+    assert world.closed == [client.session]
+    assert world.engine.subscriber_count == 0
