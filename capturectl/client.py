@@ -74,6 +74,18 @@ class Output(NamedTuple):
 _LONGEST_TIMEOUT = 10.0**6
 
 
+class Statistics(NamedTuple):
+    """What a connection has received and what it went without, over all its outputs."""
+
+    received: int
+    skipped: int
+    """Captured while this client had no credit, or was slower than it asked for."""
+    missed: int
+    """Asked of the source, which did not deliver."""
+    revoked: int
+    """Held for so long that the daemon took the buffer back."""
+
+
 def default_socket() -> str:
     """Return $CAPTURECTL_SOCKET, or where the service listens."""
     return os.environ.get(SOCKET_VARIABLE) or protocol.DEFAULT_SOCKET
@@ -163,6 +175,8 @@ class Client:
         self._buffers = BufferTable()
         self._subscribed: set[int] = set()
         self._serial = 0
+        self._last: dict[int, protocol.Frame] = {}
+        self._received = self._skipped = self._missed = self._revoked = 0
 
     # -- what there is ------------------------------------------------------------------------
 
@@ -232,6 +246,43 @@ class Client:
             self._send(protocol.UNSUBSCRIBE, protocol.Unsubscribe(), wanted.stream)
             raise
 
+    def stream(
+        self,
+        output: str | None = None,
+        *,
+        max_fps: float = 0.0,
+        credits: int = protocol.DEFAULT_CREDITS,  # noqa: A002 - the protocol's word
+        sources: protocol.Source = protocol.Source.WRITEBACK | protocol.Source.PATTERN,
+        timeout: float | None = None,
+    ) -> FrameStream:
+        """Subscribe to an output: an iterator of frames, the newest that there is each time.
+
+        Args:
+            output: Its name; None where there is only one.
+            max_fps: Frames a second at most; 0 takes every one.
+            credits: Frames that this client may hold at once, 1 to 4.
+            sources: As for `snapshot`.
+            timeout: Seconds that a step of the iterator waits at most; None waits for as long
+                as it takes.
+
+        Returns:
+            The stream; end it with `close()` or `with`. A step gives the frame before it back,
+            if that is held still.
+
+        Raises:
+            As `snapshot`; some of it only at the first step.
+        """
+        wanted = self.output(output)
+        self._settle(wanted, time.monotonic() + DEFAULT_TIMEOUT)
+        request = protocol.Subscribe(sources, 0, 0, credits, 0, round(max_fps * 1000))
+        self._send(protocol.SUBSCRIBE, request, wanted.stream)
+        self._subscribed.add(wanted.stream)
+        return FrameStream(self, wanted, timeout)
+
+    def statistics(self) -> Statistics:
+        """Return what this connection has received and what it went without."""
+        return Statistics(self._received, self._skipped, self._missed, self._revoked)
+
     def _settle(self, output: Output, deadline: float) -> None:
         """Read to the end of an earlier subscription, so that no old frame passes for new."""
         while output.stream in self._subscribed:
@@ -265,11 +316,22 @@ class Client:
                 if header.stream == output.stream:
                     return frame
                 frame.release()  # of a subscription that was given up
+            elif header.code == protocol.REVOKED.code:
+                self._revoked += 1
             elif header.code == protocol.ERROR.code:
                 self._subscribed.discard(header.stream)
                 if header.stream in {0, output.stream}:
                     raise wire_errors.to_exception(protocol.ERROR.unpack(packet.data))
         return None
+
+    def _count(self, stream: int, message: protocol.Frame) -> None:
+        self._received += 1
+        before = self._last.get(stream)
+        if before is not None:
+            missed = message.missed - before.missed
+            self._missed += missed
+            self._skipped += max(0, message.sequence - before.sequence - 1 - missed)
+        self._last[stream] = message
 
     def _by_stream(self, stream: int) -> Output:
         for output in self._outputs:
@@ -281,6 +343,7 @@ class Client:
         message = protocol.FRAME.unpack(packet.data)
         key = (output.stream, message.generation, message.buffer)
         buffer = self._buffers.use(key)
+        self._count(output.stream, message)
 
         def give_back(frame: Frame) -> None:
             self._buffers.let_go(key)
@@ -364,6 +427,74 @@ class Client:
 
     def __bool__(self) -> bool:
         return bool(self._transport)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class FrameStream:
+    """Frames of one output, one a step. Open until `close()`; a context manager.
+
+    Ownership: borrows the client. The frame of a step is given back by the next one; a frame
+    to keep longer is one of the credits.
+    """
+
+    def __init__(self, client: Client, output: Output, timeout: float | None) -> None:
+        self.output = output
+        self._client: Client | None = client
+        self._timeout = _LONGEST_TIMEOUT if timeout is None else timeout
+        self._frame: Frame | None = None
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Frame:
+        """Give the last frame back and return the next.
+
+        Raises:
+            StopIteration: The stream was closed.
+            CaptureTimeoutError: None came in time; the stream goes on.
+            CaptureLostError: The daemon or the output went away.
+        """
+        client = self._client
+        if client is None:
+            raise StopIteration
+        if self._frame is not None:
+            self._frame.release()
+        self._frame = client._await_frame(self.output, time.monotonic() + self._timeout)
+        return self._frame
+
+    def pause(self) -> None:
+        """Ask for no frames for a while; the subscription stays."""
+        self._tell(protocol.PAUSE, protocol.Pause())
+
+    def resume(self) -> None:
+        """Ask for frames again."""
+        self._tell(protocol.RESUME, protocol.Resume())
+
+    def _tell(self, message: protocol.Message[protocol.Body], body: protocol.Body) -> None:
+        if self._client is None:
+            raise CaptureClosedError(f"the stream of {self.output.name} is closed")
+        self._client._send(message, body, self.output.stream)
+
+    def close(self) -> None:
+        """Give the last frame back and unsubscribe. Twice is fine."""
+        client = self._client
+        if client is None:
+            return
+        if self._frame is not None:
+            self._frame.release()
+        with contextlib.suppress(CaptureLostError, CaptureClosedError):
+            self._tell(protocol.UNSUBSCRIBE, protocol.Unsubscribe())
+        self._client = None
 
     def __enter__(self) -> Self:
         return self

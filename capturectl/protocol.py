@@ -137,9 +137,11 @@ Body = TypeVar("Body", bound=tuple[Any, ...])
 class Message(Generic[Body]):
     """One row of the table: a type's number, its name, its structure and its fields."""
 
-    def __init__(self, code: int, body: type[Body], layout: str, *, has_fds: bool = False) -> None:
+    def __init__(
+        self, code: int, body: type[Body], layout: str, *, has_fds: bool = False, name: str = ""
+    ) -> None:
         self.code = code
-        self.name = body.__name__.upper()
+        self.name = name or body.__name__.upper()
         self.body = body
         self.flags = Flag.HAS_FDS if has_fds else Flag(0)
         self._struct = struct.Struct(layout)
@@ -275,6 +277,14 @@ class Release(NamedTuple):
     generation: int
 
 
+class Pause(NamedTuple):
+    """Send no frames of the header's stream until RESUME; the subscription and its place stay."""
+
+
+class Resume(NamedTuple):
+    """Go on after PAUSE; the next frame is the next that is captured."""
+
+
 class Goodbye(NamedTuple):
     """The client leaves in good order; everything it holds is given back."""
 
@@ -397,6 +407,17 @@ class Revoked(NamedTuple):
     generation: int
 
 
+class StateChange(NamedTuple):
+    """Frames of the header's stream stop for a while, or are back. The subscription goes on."""
+
+    state: int
+    """`State`."""
+    word: str
+    """The stable word of what is in the way; empty when nothing is."""
+    reason: str
+    hint: str
+
+
 class Error(NamedTuple):
     """A request failed; the header's serial names it."""
 
@@ -424,6 +445,8 @@ SUBSCRIBE = Message(0x0002, Subscribe, "<IIIIII")
 UNSUBSCRIBE = Message(0x0003, Unsubscribe, "<")
 RELEASE = Message(0x0004, Release, "<QII")
 GOODBYE = Message(0x0005, Goodbye, "<")
+PAUSE = Message(0x0006, Pause, "<")
+RESUME = Message(0x0007, Resume, "<")
 
 WELCOME = Message(0x8001, Welcome, "<IIQQII32s32s")
 STREAM = Message(0x8002, Stream, "<IIIIIIIII4x32s32s32s32s240s240s")
@@ -435,8 +458,11 @@ ENDED = Message(0x8007, Ended, "<")
 ERROR = Message(0x8008, Error, "<IIi4x32s240s240s")
 BYE = Message(0x8009, Bye, "<I4x")
 REVOKED = Message(0x800A, Revoked, "<QII")
+STATE = Message(0x800B, StateChange, "<I4x32s240s240s", name="STATE")
 
-FROM_CLIENT: tuple[Message[Any], ...] = (HELLO, SUBSCRIBE, UNSUBSCRIBE, RELEASE, GOODBYE)
+FROM_CLIENT: tuple[Message[Any], ...] = (
+    HELLO, SUBSCRIBE, UNSUBSCRIBE, RELEASE, GOODBYE, PAUSE, RESUME,
+)  # fmt: skip
 FROM_DAEMON: tuple[Message[Any], ...] = (
-    WELCOME, STREAM, FORMAT, DONE, BUFFER, FRAME, ENDED, ERROR, BYE, REVOKED,
+    WELCOME, STREAM, FORMAT, DONE, BUFFER, FRAME, ENDED, ERROR, BYE, REVOKED, STATE,
 )  # fmt: skip

@@ -22,7 +22,7 @@ DEFAULT_FILE = Path("/etc/captured/captured.toml")
 
 _Buffers = Annotated[int, msgspec.Meta(ge=MINIMUM, le=64)]
 _Seconds = Annotated[float, msgspec.Meta(ge=0, le=86400 * 365)]
-_Fourcc = Annotated[str, msgspec.Meta(pattern=r"^([A-Z0-9]{2}[0-9A-Z ]{2})?$")]
+_Fourcc = Annotated[str, msgspec.Meta(pattern=r"^([A-Z0-9]{2}[0-9A-Z ]{2})?\Z")]
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,6 +40,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Pixel format of the frames, by its four letters; empty takes the best there is."""
     buffers: _Buffers = 6
     """Size of the pool; two of them are never lent."""
+    settle: _Seconds | None = None
+    """Seconds between a fence and the next commit; unset takes what the driver needs."""
     linger: _Seconds = 30.0
     """Seconds to stay attached after the last client has gone."""
     log: str = "info"

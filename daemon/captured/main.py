@@ -61,6 +61,12 @@ def build_parser() -> argparse.ArgumentParser:
     add("--format", metavar="FOURCC", help="pixel format of the frames, such as XR24")
     add("--buffers", type=int, metavar="N", help="size of the pool (default: 6)")
     add("--linger", type=float, metavar="SEC", help="stay attached after the last client")
+    add(
+        "--settle",
+        type=float,
+        metavar="SEC",
+        help="pause after each fence",
+    )
     add("--log", metavar="LEVEL", help="debug, info, warning or error")
     parser.add_argument("--version", action="version", version=f"captured {VERSION}")
     return parser

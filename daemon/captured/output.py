@@ -10,7 +10,7 @@ from capturectl import protocol
 from capturectl.errors import CaptureError, CaptureLostError, CaptureUnsupportedError
 from capturectl.fourcc import MODIFIER_LINEAR
 from captured.capture.engine import Engine, Settings
-from captured.capture.pacing import policy_of
+from captured.capture.pacing import Policy, policy_of
 from captured.capture.source import Geometry
 from captured.drm.writeback import FlipQueue, Outlook, Wishes, WritebackSource
 from captured.server.stream import OutputLook, Stream
@@ -45,7 +45,7 @@ class WritebackOutput:
             self._source,
             reactor,
             Settings(settings.buffers, settings.linger, protocol.LEASE_MS / 1000),
-            policy_of(card.version().name),
+            _policy(card.version().name, settings.settle),
         )
         self.stream = Stream(
             stream_id, self._engine, self._source.kind, card.path, self.look, self._fourcc
@@ -98,6 +98,11 @@ class WritebackOutput:
     def close(self) -> None:
         """Give the display back. Twice is fine."""
         self._engine.close()
+
+
+def _policy(driver: str, settle: float | None) -> Policy:
+    policy = policy_of(driver)
+    return policy if settle is None else policy._replace(settle_s=settle)
 
 
 def _geometry(width: int, height: int, refresh_mhz: int) -> Geometry:

@@ -138,9 +138,10 @@ class Reactor:
         return until if timeout is None else min(until, timeout)
 
     def _run_timers(self) -> None:
-        now = self.now_ns()
+        now, due = self.now_ns(), []
         while self._timers and self._timers[0][0] <= now:
-            timer = heapq.heappop(self._timers)[2]
+            due.append(heapq.heappop(self._timers)[2])
+        for timer in due:  # what they set anew waits for the next turn
             callback, timer.callback = timer.callback, None
             if callback is not None:
                 callback()

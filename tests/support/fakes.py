@@ -182,6 +182,15 @@ class FakeMemory:
     def is_closed(self) -> bool:
         return not self.dmabuf
 
+    def poison(self) -> None:
+        os.pwrite(self.dmabuf.fileno(), b"poison", 0)
+
+    def is_poisoned(self) -> bool:
+        return os.pread(self.dmabuf.fileno(), 6, 0) == b"poison"
+
+    def write_picture(self) -> None:
+        os.pwrite(self.dmabuf.fileno(), b"pixels", 0)
+
     def close(self) -> None:
         self.dmabuf.close()
 
@@ -222,6 +231,7 @@ class FakeSource:
         self.is_attached = False
         self.attach_count = 0
         self.is_busy = False
+        self.forgets_to_write = False
         self.attempts = 0
         self.jobs: list[FakeJob] = []
         self.memories: list[FakeMemory] = []
@@ -272,6 +282,9 @@ class FakeSource:
         """End the capture that is under way."""
         if not self.is_writing:
             raise AssertionError("no capture is under way")
+        memory = self.jobs[-1].memory
+        if status > 0 and not self.forgets_to_write and isinstance(memory, FakeMemory):
+            memory.write_picture()
         self.jobs[-1].fence.signal(status, time_done_ns)
 
 
@@ -292,6 +305,7 @@ class FakeSubscriber:
         self.pictures: list[Picture] = []
         self.taken_back: list[int] = []
         self.errors: list[CaptureError] = []
+        self.states: list[str] = []
 
     def due_ns(self) -> int | None:
         return self.due if self.credits > 0 else None
@@ -306,6 +320,9 @@ class FakeSubscriber:
         picture = next(picture for picture in self.pictures if picture.slot is slot)
         self.pictures.remove(picture)
         self.taken_back.append(picture.sequence)
+
+    def state_changed(self, problem: CaptureError | None) -> None:
+        self.states.append(problem.code if problem else "")
 
     def fail(self, error: CaptureError) -> None:
         self.errors.append(error)

@@ -18,7 +18,7 @@ from capturectl.errors import (
 from captured.capture.engine import Engine, Settings
 from captured.capture.pacing import Policy
 from captured.capture.pool import RESERVE, SLACK
-from captured.capture.source import Vblank
+from captured.capture.source import Geometry, Vblank
 from tests.support.fakes import (
     GEOMETRY,
     START_NS,
@@ -680,39 +680,103 @@ def test_the_display_is_given_back_a_while_after_a_failure(
 # -- captures that never end ------------------------------------------------------------------
 
 
-def test_a_lost_capture_fails_the_subscribers_at_the_deadline_and_not_before(
+def lose(clock: FakeClock, times: int = 1) -> None:
+    clock.advance(times * DEADLINE_S + 0.01)
+
+
+def test_a_capture_is_not_lost_before_its_deadline(engine: Engine, clock: FakeClock) -> None:
+    subscribed(engine)
+    clock.advance(DEADLINE_S - 0.01)
+    assert engine.statistics().lost == 0
+
+
+def test_a_slow_mode_has_a_deadline_of_four_frames(
+    make: Callable[[FakeSource, Policy], Engine], clock: FakeClock
+) -> None:
+    source = FakeSource(Geometry(64, 48, 1000, 0x34325258, 0))  # one frame a second
+    engine = make(source, Policy(fence_deadline_s=1.0))
+    subscribed(engine)
+    clock.advance(3.9)
+    assert engine.statistics().lost == 0
+    clock.advance(0.2)
+    assert engine.statistics().lost == 1
+
+
+def test_a_lost_capture_is_counted_and_its_subscriber_told(
     engine: Engine, clock: FakeClock
 ) -> None:
     subscriber = subscribed(engine)
-    clock.advance(DEADLINE_S - 0.01)
+    lose(clock)
+    statistics = engine.statistics()
+    assert (statistics.lost, statistics.missed, statistics.captured) == (1, 1, 0)
+    assert subscriber.states == ["out-of-step"]
     assert subscriber.errors == []
-    clock.advance(0.02)
-    assert [type(error) for error in subscriber.errors] == [CaptureLostError]
 
 
-def test_a_lost_capture_makes_it_detach(
+def test_after_a_lost_capture_the_next_is_a_proof_in_poisoned_memory(
     engine: Engine, clock: FakeClock, source: FakeSource
 ) -> None:
     subscribed(engine)
-    clock.advance(DEADLINE_S + 0.01)
+    lose(clock)
+    memory = source.jobs[1].memory
+    assert memory.is_poisoned()
+    assert not source.jobs[0].memory.is_poisoned()
+
+
+def test_a_proof_that_comes_back_written_is_delivered_and_ends_the_doubt(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(engine, credits=2)
+    lose(clock)
+    finish(clock, source)
+    assert subscriber.sequences == [2]
+    assert subscriber.states == ["out-of-step", ""]
+    finish(clock, source)
+    assert not source.jobs[2].memory.is_poisoned()
+
+
+def test_a_proof_that_signals_unwritten_is_never_delivered(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(engine)
+    lose(clock)
+    source.forgets_to_write = True
+    finish(clock, source)
+    assert subscriber.pictures == []
+    assert source.jobs[1].memory not in [job.memory for job in source.jobs[2:]]
+    assert len(source.jobs) == 3, "and the next proof is under way"
+
+
+def test_without_a_proof_the_output_is_given_up_with_a_reason(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(engine)
+    for _ in range(1 + POLICY.proofs):
+        lose(clock)
+    assert [error.code for error in subscriber.errors] == ["out-of-step"]
+    assert [type(error) for error in subscriber.errors] == [CaptureLostError]
     assert not source.is_attached
     assert engine.geometry is None
 
 
-def test_a_lost_capture_is_counted(engine: Engine, clock: FakeClock) -> None:
+def test_an_output_that_was_given_up_begins_with_a_proof(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
     subscribed(engine)
-    clock.advance(DEADLINE_S + 0.01)
-    statistics = engine.statistics()
-    assert (statistics.lost, statistics.missed, statistics.captured) == (1, 1, 0)
+    for _ in range(1 + POLICY.proofs):
+        lose(clock)
+    subscriber = subscribed(engine)
+    assert source.jobs[-1].memory.is_poisoned()
+    finish(clock, source)
+    assert len(subscriber.pictures) == 1
 
 
 def test_a_lost_captures_memory_is_never_written_to_again(
     engine: Engine, clock: FakeClock, source: FakeSource
 ) -> None:
-    subscribed(engine)
+    subscriber = subscribed(engine)
     lost = source.jobs[0].memory
     clock.advance(DEADLINE_S + 0.01)
-    subscriber = subscribed(engine)
     for _ in range(2 * POOL_SIZE):
         finish(clock, source)
         subscriber.release(engine)
@@ -728,16 +792,6 @@ def test_a_fence_that_signals_after_the_deadline_delivers_nothing(
     clock.advance(1)
     assert subscriber.pictures == []
     assert engine.statistics().captured == 0
-
-
-def test_sequences_go_on_after_a_lost_capture(
-    engine: Engine, clock: FakeClock, source: FakeSource
-) -> None:
-    subscribed(engine)
-    clock.advance(DEADLINE_S + 0.01)
-    subscriber = subscribed(engine)
-    finish(clock, source)
-    assert subscriber.sequences == [2]
 
 
 def test_a_capture_that_ended_in_time_is_not_lost_later(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from capturectl.errors import CaptureError, CaptureLostError, CaptureTimeoutError
@@ -49,6 +50,16 @@ class Clock(Protocol):
         """Stop watching."""
 
 
+class Step(Enum):
+    """Whether fences can be trusted to belong to their jobs."""
+
+    IN_STEP = auto()
+    """They can."""
+    DOUBTED = auto()
+    """A job was lost: drivers then signal later fences for earlier jobs. Each capture is now
+    a proof: its poisoned buffer must come back written, by its own fence."""
+
+
 class Picture(NamedTuple):
     """A captured picture, while its slot holds it."""
 
@@ -72,6 +83,9 @@ class Subscriber(Holder, Protocol):
 
     def deliver(self, picture: Picture) -> bool:
         """Offer a picture; True when it was taken, and the slot with it."""
+
+    def state_changed(self, problem: CaptureError | None) -> None:
+        """Hear that pictures stop for a while, and why; None when they are back."""
 
     def fail(self, error: CaptureError) -> None:
         """End the subscription with a reason."""
@@ -99,6 +113,15 @@ class Statistics(NamedTuple):
     """Leases taken back."""
     attached: int
     """How often it attached; each may have been seen as a flicker."""
+
+
+class _Wish(NamedTuple):
+    """How far a subscriber has been served."""
+
+    seen: int
+    """Sequence of the last picture that it got, or that was not fresh for it."""
+    since_ns: int
+    """When that was."""
 
 
 class _Alarm:
@@ -147,7 +170,9 @@ class Engine:
         self._clock = clock
         self._settings = settings
         self._policy = policy
-        self._subscribers: dict[Subscriber, int] = {}
+        self._subscribers: dict[Subscriber, _Wish] = {}
+        self._step = Step.IN_STEP
+        self._failed_proofs = 0
         self._pool: Pool | None = None
         self._picture: Picture | None = None
         self._generation = 0
@@ -186,7 +211,7 @@ class Engine:
         """
         self.attach()
         self._linger.clear()
-        self._subscribers[subscriber] = self._number
+        self._subscribers[subscriber] = _Wish(self._number, self._clock.now_ns())
         self.pump()
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
@@ -283,6 +308,8 @@ class Engine:
             self._busy_since_ns = 0
             return
         self._make_room(self._pool)
+        if not self._is_wanted():
+            return  # those who wanted a picture were cut off for holding others
         slot = self._pool.take()
         if slot is None:
             # Readers' fences are pending on every free slot; clients alone cannot cause this.
@@ -311,6 +338,8 @@ class Engine:
     def _commit(self, slot: Slot) -> None:
         job = WritebackJob(self._number + 1)
         job.prepare(slot)
+        if self._step is Step.DOUBTED:
+            slot.memory.poison()
         now = self._clock.now_ns()
         try:
             fence = self._source.commit(slot.memory, job.number)
@@ -323,7 +352,12 @@ class Engine:
         self._number = job.number
         self._job = job
         self._clock.watch(fence.fileno(), self._fence_ended)
-        self._deadline.set_in(self._policy.fence_deadline_s)
+        self._deadline.set_in(self._fence_deadline_s())
+
+    def _fence_deadline_s(self) -> float:
+        refresh_mhz = self._pool.geometry.refresh_mhz if self._pool else 0
+        four_frames = 4000 / refresh_mhz if refresh_mhz else 0.0
+        return max(self._policy.fence_deadline_s, four_frames)
 
     def _back_off(self) -> None:
         # EBUSY is back-pressure: somebody else's commit waits for the same vblank.
@@ -345,15 +379,19 @@ class Engine:
         job = self._job
         if job is None or job.fence is None:
             return
-        result = job.fence.read_result()
+        try:
+            result = job.fence.read_result()
+        except OSError as error:
+            self._source_gone(error)
+            return
         if result.status == 0:
             return
         self._end_job(job, result)
-        if job.state is JobState.SIGNALLED:
+        if job.state is not JobState.SIGNALLED:
+            self._fail_job(job, result)
+        elif self._step is Step.IN_STEP or self._is_proved(job):
             self._failures = 0
             self._publish(job)
-        else:
-            self._fail_job(job, result)
         if self._policy.settle_s:
             self._pause.set_in(self._policy.settle_s)
         self.pump()
@@ -381,22 +419,53 @@ class Engine:
                 )
             )
 
+    # -- after a lost job -----------------------------------------------------------------------
+
     def _deadline_passed(self) -> None:
         job = self._job
         if job is None:
             return
         self._lost += 1
-        self._missed += 1
+        log.error("%s: the fence of capture %d did not signal in time", self.name, job.number)
         self._abandon_job()
-        log.error("%s: the fence of capture %d never signalled", self.name, job.number)
-        self._fail_all(
-            CaptureLostError(
-                f"{self.name}: the driver did not finish a capture within "
-                f"{self._policy.fence_deadline_s:g} s",
-                "see the kernel's log; a slower mode or a reload of the driver may help",
-            )
-        )
-        # What the driver signals from now on may belong to an earlier job: start anew.
+        self._doubt()
+        self.pump()
+
+    def _is_proved(self, job: WritebackJob) -> bool:
+        """Say whether a capture made in doubt was written by its own job; then doubt is over."""
+        slot = _slot_of(job)
+        if slot.memory.is_poisoned():
+            log.error("%s: capture %d signalled, but was not written", self.name, job.number)
+            slot.quarantine()
+            self._doubt()
+            return False
+        log.info("%s: capture %d proved that fences are in step again", self.name, job.number)
+        self._step, self._failed_proofs = Step.IN_STEP, 0
+        self._tell_state(None)
+        return True
+
+    def _doubt(self) -> None:
+        """One more capture did not do what its fence promises."""
+        self._missed += 1
+        if self._step is Step.DOUBTED:
+            self._failed_proofs += 1
+        self._step = Step.DOUBTED
+        problem = _out_of_step(self.name, self._fence_deadline_s())
+        if self._failed_proofs < self._policy.proofs:
+            self._tell_state(problem)
+            return
+        # The next subscriber finds it in doubt still: its first capture is a proof.
+        self._failed_proofs = 0
+        self._fail_all(problem)
+        self.detach()
+
+    def _tell_state(self, problem: CaptureError | None) -> None:
+        for subscriber in list(self._subscribers):
+            subscriber.state_changed(problem)
+
+    def _source_gone(self, error: OSError) -> None:
+        self._abandon_job()
+        self._fail_all(_commit_failed(self.name, error))
         self.detach()
 
     def _drain_job(self) -> None:
@@ -446,26 +515,30 @@ class Engine:
     def _offer(self, picture: Picture, subscriber: Subscriber) -> None:
         """Lend the newest picture to a subscriber that is due and has not had it."""
         pool, now = self._pool, self._clock.now_ns()
-        since = self._subscribers.get(subscriber)
+        wish = self._subscribers.get(subscriber)
         # Fresh by promise: nobody gets a job that was committed before it asked.
-        if pool is None or since is None or picture.sequence <= since:
+        if pool is None or wish is None or picture.sequence <= wish.seen:
             return
         due = subscriber.due_ns()
         if due is None or due > now:
             return
-        if pool.spare > (0 if subscriber.is_prompt else SLACK) and subscriber.deliver(picture):
+        # Who has waited for as long as others may hold has its turn, known or not.
+        is_trusted = subscriber.is_prompt or now - wish.since_ns > self._settings.lease_s * 1e9
+        if pool.spare > (0 if is_trusted else SLACK) and subscriber.deliver(picture):
             picture.slot.lend(subscriber, now)
             if subscriber in self._subscribers:
-                self._subscribers[subscriber] = picture.sequence
+                self._subscribers[subscriber] = _Wish(picture.sequence, now)
 
     def _make_room(self, pool: Pool) -> None:
         """Take back overdue leases while so many slots are held that clients go without."""
         before_ns = self._clock.now_ns() - round(self._settings.lease_s * 1e9)
         self._is_handing_out = True
-        for slot in list(pool.overdue(before_ns)):
-            if pool.spare <= SLACK and slot.holders:
-                self._revoked += pool.revoke(slot)
-        self._is_handing_out = False
+        try:
+            for slot in list(pool.overdue(before_ns)):
+                if pool.spare <= SLACK and slot.holders:
+                    self._revoked += pool.revoke(slot)
+        finally:
+            self._is_handing_out = False
 
 
 def _slot_of(job: WritebackJob) -> Slot:
@@ -479,6 +552,15 @@ def _attach_failed(name: str, error: OSError) -> CaptureError:
         f"{name}: cannot attach: {error.filename or 'the card'}: {error.strerror}",
         "see the kernel's log with drm.debug=0x14",
         code="attach-failed",
+    )
+
+
+def _out_of_step(name: str, deadline_s: float) -> CaptureError:
+    return CaptureLostError(
+        f"{name}: the driver loses captures (no fence within {deadline_s:g} s), "
+        "and none that follows could be proved",
+        "see the kernel's log; a slower mode or a reload of the driver may help",
+        code="out-of-step",
     )
 
 

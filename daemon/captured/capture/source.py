@@ -43,6 +43,12 @@ class Memory(Protocol):
     def planes(self) -> tuple[Plane, ...]:
         """One to four."""
 
+    def poison(self) -> None:
+        """Put something into it that no picture holds."""
+
+    def is_poisoned(self) -> bool:
+        """Whether any of that is left: then not all of it was written since."""
+
     def close(self) -> None:
         """Free it; clients that have it mapped keep their pages."""
 

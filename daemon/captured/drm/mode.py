@@ -47,9 +47,19 @@ class Mode(NamedTuple):
 
     @property
     def refresh_mhz(self) -> int:
-        """Frames per 1000 seconds, from the timing (60 Hz is about 60000)."""
-        total = self.htotal * self.vtotal
-        return round(self.clock_khz * 1_000_000 / total) if total else self.vrefresh_hz * 1000
+        """Frames per 1000 seconds, from the timing (60 Hz is about 60000).
+
+        Kernel: drivers/gpu/drm/drm_modes.c, drm_mode_vrefresh; fields count as frames.
+        """
+        total = self.htotal * self.vtotal * max(1, self.vscan)
+        if not total:
+            return self.vrefresh_hz * 1000
+        rate = self.clock_khz * 1_000_000 / total
+        if self.flags & uapi.DRM_MODE_FLAG_INTERLACE:
+            rate *= 2
+        if self.flags & uapi.DRM_MODE_FLAG_DBLSCAN:
+            rate /= 2
+        return round(rate)
 
     @property
     def is_preferred(self) -> bool:

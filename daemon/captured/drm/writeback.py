@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from capturectl.errors import (
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from captured.drm.route import Route
 
 log = logging.getLogger(__name__)
+
+_MARKS, _MARK = 16, 64  # places, and bytes in each
 
 _PREFERENCE = tuple(map(fourcc_code, ("XR24", "AR24", "XB24", "AB24", "RG24", "BG24", "XR30")))
 
@@ -76,6 +79,21 @@ class WritebackMemory:
             self.framebuffer.close()
             raise
         self._planes = (Plane(dmabuf, self.framebuffer.pitch, 0),)
+        self._marks: dict[int, bytes] = {}
+
+    def poison(self) -> None:
+        """Put random bytes into the first, the last and some rows between."""
+        # The buffer's tail is rounded up to a page and never written.
+        last = self.framebuffer.pitch * self.framebuffer.height - _MARK
+        self._marks = {last * i // _MARKS: os.urandom(_MARK) for i in range(_MARKS + 1)}
+        with self.framebuffer.buffer.map() as memory:
+            for offset, mark in self._marks.items():
+                memory[offset : offset + _MARK] = mark
+
+    def is_poisoned(self) -> bool:
+        """Whether any of those bytes are left."""
+        with self.framebuffer.buffer.map() as memory:
+            return any(memory[o : o + _MARK] == mark for o, mark in self._marks.items())
 
     @property
     def size(self) -> int:
@@ -379,7 +397,10 @@ class WritebackSource:
 
     def vblank_of(self, number: int) -> Vblank:
         """Return the vblank of an ended job, from its flip event."""
-        event = self._flips.take(self._user_data(number))
+        try:
+            event = self._flips.take(self._user_data(number))
+        except OSError:
+            event = None  # the card is gone; the next commit says so
         return Vblank(event.sequence, event.time_ns) if event else Vblank(0, 0)
 
     def _user_data(self, number: int) -> int:

@@ -18,6 +18,7 @@ from capturectl.errors import (
     ProtocolError,
 )
 from captured.reactor import READABLE, WRITABLE
+from captured.server.stream import state_of
 from captured.server.subscription import Subscription
 
 if TYPE_CHECKING:
@@ -202,6 +203,14 @@ class Session:
         else:
             raise ProtocolError(f"RELEASE of frame {request.sequence}, which is not held")
 
+    def _pause(self, request: protocol.Pause, header: protocol.Header) -> None:
+        if (subscription := self._subscriptions.get(header.stream)) is not None:
+            subscription.pause()
+
+    def _resume(self, request: protocol.Resume, header: protocol.Header) -> None:
+        if (subscription := self._subscriptions.get(header.stream)) is not None:
+            subscription.resume()
+
     def _goodbye(self, request: protocol.Goodbye, header: protocol.Header) -> None:
         self.say_bye(protocol.ByeReason.CLIENT)
 
@@ -252,6 +261,14 @@ class Session:
         if len(self._revocations) < _REVOCATIONS_LIMIT:
             return False
         return self._revocations[-1] - self._revocations[0] < _REVOCATIONS_SPAN_S * 1e9
+
+    def send_state(self, stream: Stream, problem: CaptureError | None) -> None:
+        """Tell the client that frames of a stream stop for a while, or are back."""
+        error = problem.as_dict() if problem else {"code": "", "reason": "", "hint": ""}
+        body = protocol.StateChange(
+            state_of(problem), error["code"], error["reason"], error["hint"]
+        )
+        self._send(protocol.STATE.pack(body, stream=stream.stream_id))
 
     def end_subscription(self, subscription: Subscription) -> None:
         """End it in good order; what is held stays held."""
@@ -342,6 +359,8 @@ _HANDLERS: dict[int, tuple[protocol.Message[Any], Callable[[Session, Any, Any], 
         (protocol.UNSUBSCRIBE, Session._unsubscribe),
         (protocol.RELEASE, Session._release),
         (protocol.GOODBYE, Session._goodbye),
+        (protocol.PAUSE, Session._pause),
+        (protocol.RESUME, Session._resume),
     )
 }
 

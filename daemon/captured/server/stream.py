@@ -85,7 +85,7 @@ class Stream:
         geometry, problem = look.geometry, look.problem
         error = problem.as_dict() if problem else {"code": "", "reason": "", "hint": ""}
         return protocol.Stream(
-            state=_state(problem),
+            state=state_of(problem),
             source=self.source,
             width=geometry.width if geometry else 0,
             height=geometry.height if geometry else 0,
@@ -128,7 +128,8 @@ class Stream:
         return self._packet
 
 
-def _state(problem: CaptureError | None) -> protocol.State:
+def state_of(problem: CaptureError | None) -> protocol.State:
+    """Say what a problem, or none, makes of an output."""
     if problem is None:
         return protocol.State.READY
     if isinstance(problem, OutputOffError):

@@ -30,6 +30,9 @@ class Connection(Protocol):
     def frame_revoked(self, subscription: Subscription, sequence: int, slot: Slot) -> None:
         """Tell the client that a frame was taken back."""
 
+    def send_state(self, stream: Stream, problem: CaptureError | None) -> None:
+        """Tell the client that frames stop for a while, or are back."""
+
     def end_subscription(self, subscription: Subscription) -> None:
         """Tell the client that the subscription is over."""
 
@@ -109,6 +112,19 @@ class Subscription:
         sequence = next(number for number, held in self.held.items() if held is slot)
         del self.held[sequence]
         self._connection.frame_revoked(self, sequence, slot)
+
+    def state_changed(self, problem: CaptureError | None) -> None:
+        """Tell the client that frames stop for a while, or are back."""
+        self._connection.send_state(self.stream, problem)
+
+    def pause(self) -> None:
+        """Want nothing until `resume`."""
+        self.is_paused = True
+
+    def resume(self) -> None:
+        """Want pictures again."""
+        self.is_paused = False
+        self.stream.engine.wake()
 
     def fail(self, error: CaptureError) -> None:
         """Tell the client why there will be no more frames."""
