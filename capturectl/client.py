@@ -150,7 +150,8 @@ def _connect_within(sock: socket.socket, address: str, timeout: float) -> None:
 def _connect_error(address: str, error: OSError) -> CaptureError:
     if isinstance(error, PermissionError):
         return NotAllowedError(
-            f"{address}: permission denied", "join the group of the socket, or ask its owner"
+            f"{address}: permission denied",
+            "ask for membership in the group that the daemon serves (its setting `group`)",
         )
     if isinstance(error, FileNotFoundError):
         reason = f"there is no socket {address}"
@@ -175,6 +176,7 @@ class Client:
         self._buffers = BufferTable()
         self._subscribed: set[int] = set()
         self._serial = 0
+        self._held: dict[tuple[int, int], Frame] = {}
         self._last: dict[int, protocol.Frame] = {}
         self._received = self._skipped = self._missed = self._revoked = 0
 
@@ -317,7 +319,7 @@ class Client:
                     return frame
                 frame.release()  # of a subscription that was given up
             elif header.code == protocol.REVOKED.code:
-                self._revoked += 1
+                self._note_revoked(packet)
             elif header.code == protocol.ERROR.code:
                 self._subscribed.discard(header.stream)
                 if header.stream in {0, output.stream}:
@@ -333,6 +335,13 @@ class Client:
             self._skipped += max(0, message.sequence - before.sequence - 1 - missed)
         self._last[stream] = message
 
+    def _note_revoked(self, packet: Packet) -> None:
+        self._revoked += 1
+        message = protocol.REVOKED.unpack(packet.data)
+        frame = self._held.get((packet.header.stream, message.sequence))
+        if frame is not None:
+            frame._note_revoked()
+
     def _by_stream(self, stream: int) -> Output:
         for output in self._outputs:
             if output.stream == stream:
@@ -346,12 +355,15 @@ class Client:
         self._count(output.stream, message)
 
         def give_back(frame: Frame) -> None:
+            self._held.pop((output.stream, frame.sequence), None)
             self._buffers.let_go(key)
             release = protocol.Release(frame.sequence, message.buffer, message.generation)
             with contextlib.suppress(CaptureLostError, CaptureClosedError):
                 self._send(protocol.RELEASE, release, output.stream)
 
-        return Frame(buffer, message, output.name, give_back)
+        frame = Frame(buffer, message, output.name, give_back)
+        self._held[output.stream, message.sequence] = frame
+        return frame
 
     def _add_buffer(self, packet: Packet) -> None:
         layout = protocol.BUFFER.unpack(packet.data)

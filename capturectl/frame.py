@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from capturectl.errors import CaptureClosedError
+from capturectl.errors import CaptureClosedError, CaptureLostError
 from capturectl.fourcc import PixelFormat, pixel_format
 from capturectl.protocol import Source
 
@@ -42,6 +42,7 @@ class Frame:
         self._give_back = give_back
         self._is_held = True
         self._is_reading = False
+        self._is_revoked = False
         self.output = output
 
     # -- what it is ---------------------------------------------------------------------------
@@ -136,6 +137,7 @@ class Frame:
 
         Raises:
             CaptureClosedError: The frame was released.
+            CaptureLostError: It was revoked.
         """
         self._begin_read()
         return memoryview(self._buffer.dmabuf.memory)
@@ -158,9 +160,24 @@ class Frame:
             self.memory, self.pixel_format, self.width, self.height, self.pitch, self.offset
         )
 
+    @property
+    def is_revoked(self) -> bool:
+        """Whether it was held for so long that its buffer is being written again.
+
+        What was read of it by then may be torn. Known from the client's next message on.
+        """
+        return self._is_revoked
+
+    def _note_revoked(self) -> None:
+        self._is_revoked = True
+
     def _begin_read(self) -> None:
         if not self._is_held:
             raise CaptureClosedError(f"frame {self.sequence} was released")
+        if self._is_revoked:
+            raise CaptureLostError(
+                f"frame {self.sequence} was held for too long", "release frames sooner"
+            )
         if not self._is_reading:
             self._buffer.dmabuf.begin_read()
             self._is_reading = True

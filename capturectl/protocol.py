@@ -88,7 +88,7 @@ class ByeReason(IntEnum):
     SHUTDOWN = 1
     """The daemon stops."""
     CLIENT = 2
-    """The client said BYE."""
+    """The client said GOODBYE."""
 
 
 class Flag(IntFlag):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+_LAST_MESSAGES = 64
 _FD_SIZE = array.array("i").itemsize
 _CONTROL_SPACE = socket.CMSG_SPACE(MAX_FDS * _FD_SIZE)
 
@@ -53,9 +54,17 @@ class Transport:
     Ownership: owns the socket. Not thread-safe.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
-        """Take ownership of a connected AF_UNIX SOCK_SEQPACKET socket."""
+    def __init__(self, sock: socket.socket, *, takes_fds: bool = True) -> None:
+        """Take ownership of a connected AF_UNIX SOCK_SEQPACKET socket.
+
+        Args:
+            sock: The socket.
+            takes_fds: Whether the peer may send descriptors. Where it may not, the kernel drops
+                them before they are installed: closing a descriptor of a stranger's choice can
+                take as long as the stranger likes.
+        """
         self._socket: socket.socket | None = sock
+        self._control_space = _CONTROL_SPACE if takes_fds else 0
 
     def fileno(self) -> int:
         """Lend the fd, for a poller."""
@@ -99,7 +108,7 @@ class Transport:
         # Python's socket.recv_fds ignores its flags, so descriptors would be inherited.
         try:
             data, control, flags, _ = self._open().recvmsg(
-                MAX_MESSAGE, _CONTROL_SPACE, socket.MSG_CMSG_CLOEXEC
+                MAX_MESSAGE, self._control_space, socket.MSG_CMSG_CLOEXEC
             )
         except ConnectionError as error:
             raise CaptureLostError("the connection was reset") from error
@@ -108,7 +117,9 @@ class Transport:
             return None
         try:
             if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
-                raise ProtocolError("a message is longer than the protocol allows")
+                raise ProtocolError(
+                    "a message is longer than the protocol allows, or has fds that may not come"
+                )
             return Packet(unpack_header(data), data, fds)
         except ProtocolError:
             for fd in fds:
@@ -125,8 +136,9 @@ class Transport:
             return
         with contextlib.suppress(OSError):
             self._socket.setblocking(False)
-            while self._socket.recv(MAX_MESSAGE):
-                pass
+            for _ in range(_LAST_MESSAGES):
+                if not self._socket.recv(MAX_MESSAGE):
+                    break
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
         self.close()

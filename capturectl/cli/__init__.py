@@ -21,7 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = build_parser(words).parse_args(words)
         status: int = options.run(options)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except CaptureError as error:
         return _report(error, "--json" in words)
     except KeyboardInterrupt:
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _report(error: CaptureError, as_json: bool) -> int:
-    if as_json:
+    if as_json and sys.stdout is not None:
         from capturectl.cli.output import print_json
 
         print_json({"error": error.as_dict()}, "error")

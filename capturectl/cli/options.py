@@ -63,6 +63,14 @@ class _VersionAction(argparse.Action):
         parser.exit()
 
 
+def seconds(text: str) -> float:
+    """Read a time for an option: a number of seconds that is not negative."""
+    value = float(text)
+    if not value >= 0:  # nor NaN
+        raise argparse.ArgumentTypeError(f"{text} is no time")
+    return value
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add --json to a command."""
     parser.add_argument("--json", action="store_true", help="print one JSON object")

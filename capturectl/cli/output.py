@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import sys
 import tempfile
 
@@ -26,7 +27,18 @@ def print_json(fields: Mapping[str, object], kind: str) -> None:
     """
     import json
 
+    require_stdout()
     sys.stdout.write(json.dumps({"schema": f"{SCHEMA}/{kind}", **fields}) + "\n")
+
+
+def require_stdout() -> None:
+    """Check that there is a standard output.
+
+    Raises:
+        CaptureError: It was closed before the command began.
+    """
+    if sys.stdout is None:
+        raise CaptureError("standard output is closed", "give a file name", code="stdout-closed")
 
 
 def write_stdout(data: bytes) -> None:
@@ -35,8 +47,7 @@ def write_stdout(data: bytes) -> None:
     Raises:
         CaptureError: It is a terminal, is closed, or its disk is full.
     """
-    if sys.stdout is None:
-        raise CaptureError("standard output is closed", "give a file name", code="stdout-closed")
+    require_stdout()
     if sys.stdout.isatty():
         raise CaptureError(
             "standard output is a terminal", "redirect it, or give a file name", code="terminal"
@@ -59,25 +70,32 @@ def write_file(path: str, data: bytes) -> None:
         CaptureError: The directory or the disk does not take it; nothing is left behind.
     """
     try:
-        path = os.path.realpath(path)
-        if os.path.lexists(path) and not os.path.isfile(path):  # noqa: PTH113 - as below
+        mode = _mode_of(path)
+        if mode is not None and not stat.S_ISREG(mode):
             with open(path, "wb") as special:  # noqa: PTH123 - as below
                 special.write(data)
         else:
-            _replace(path, data)
+            _replace(os.path.realpath(path), data, mode)
     except BrokenPipeError:
         raise
     except OSError as error:
         raise _write_error(path, error) from error
 
 
-def _replace(path: str, data: bytes) -> None:
+def _mode_of(path: str) -> int | None:
+    try:
+        return os.stat(path).st_mode  # noqa: PTH116 - as below
+    except FileNotFoundError:
+        return None
+
+
+def _replace(path: str, data: bytes, mode: int | None) -> None:
     # pathlib would do all this as well, and costs start-up time.
     fd, temporary = tempfile.mkstemp(prefix=".capture-", dir=os.path.dirname(path))  # noqa: PTH120
     try:
         with open(fd, "wb") as file:  # noqa: PTH123
             file.write(data)
-            os.fchmod(fd, 0o666 & ~_umask())
+            os.fchmod(fd, 0o666 & ~_umask() if mode is None else stat.S_IMODE(mode))
         os.replace(temporary, path)  # noqa: PTH105
     except BaseException:
         with contextlib.suppress(OSError):

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import time
 
-from capturectl.cli.options import add_json, add_output
+from capturectl.cli.options import add_json, add_output, seconds
 from capturectl.cli.output import print_json, write_file, write_stdout
 from capturectl.client import DEFAULT_TIMEOUT, connect
 from capturectl.encode import KINDS, describe, encode, kind_of
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-t", "--type", choices=KINDS, help="file type (default: from FILE's extension, else png)"
     )
     parser.add_argument(
-        "--timeout", type=float, default=DEFAULT_TIMEOUT, metavar="SEC",
+        "--timeout", type=seconds, default=DEFAULT_TIMEOUT, metavar="SEC",
         help="give up after so many seconds (default: %(default)g)",
     )  # fmt: skip
     add_json(parser)
@@ -45,8 +45,9 @@ def run(options: argparse.Namespace) -> int:
     kind = _kind(options)
     if options.json and options.file == STDOUT:
         raise UsageError("--json and - both want standard output", "give a file name")
-    with connect(getattr(options, "socket", None)) as client:
-        with client.snapshot(options.output, timeout=options.timeout) as frame:
+    deadline = time.monotonic() + options.timeout
+    with connect(getattr(options, "socket", None), timeout=options.timeout) as client:
+        with client.snapshot(options.output, timeout=deadline - time.monotonic()) as frame:
             data = encode(frame, kind, driver=client.driver)
         path = options.file or _default_name(frame, kind)
         if path == STDOUT:

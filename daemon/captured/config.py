@@ -34,6 +34,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The display connector to capture; empty takes the first that is driven."""
     socket: str = DEFAULT_SOCKET
     """Where clients connect."""
+    group: str = ""
+    """The group whose members may connect; empty leaves it to root."""
     modeset: str = KEEP
     """What to do with a dark display: keep, preferred, or WxH[@HZ]."""
     format: _Fourcc = ""
@@ -42,7 +44,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Size of the pool; two of them are never lent."""
     settle: _Seconds | None = None
     """Seconds between a fence and the next commit; unset takes what the driver needs."""
-    linger: _Seconds = 30.0
+    linger: _Seconds = 10.0
     """Seconds to stay attached after the last client has gone."""
     log: str = "info"
     """debug, info, warning or error."""

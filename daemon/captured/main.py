@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import logging
 import secrets
@@ -13,13 +14,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capturectl import protocol
-from capturectl.errors import CaptureError, CaptureUnsupportedError, NotAllowedError
+from capturectl.errors import (
+    CaptureBusyError,
+    CaptureError,
+    CaptureUnsupportedError,
+    NotAllowedError,
+)
 from capturectl.version import VERSION
+from capturectl.wire_errors import to_message
 from captured import config
 from captured.drm.card import Card, card_paths
 from captured.drm.resources import read_resources
 from captured.output import WritebackOutput
 from captured.reactor import Reactor
+from captured.server.limits import ClientLimits
 from captured.server.listener import Listener, Peer
 from captured.server.session import Session
 
@@ -57,6 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="PATH",
         help=f"where clients connect (default: {protocol.DEFAULT_SOCKET})",
     )
+    add("--group", metavar="NAME", help="who may connect beside root (default: nobody)")
     add("--modeset", metavar="keep|preferred|WxH[@HZ]", help="what to do with a dark display")
     add("--format", metavar="FOURCC", help="pixel format of the frames, such as XR24")
     add("--buffers", type=int, metavar="N", help="size of the pool (default: 6)")
@@ -172,6 +181,7 @@ class Daemon:
         self._instance = secrets.randbits(64)
         self._sessions: set[Session] = set()
         self._listener: Listener | None = None
+        self._limits = ClientLimits.from_rlimit()
         self._outputs = {_STREAM: WritebackOutput(_STREAM, card, settings, reactor)}
         self._streams = {number: output.stream for number, output in self._outputs.items()}
 
@@ -183,19 +193,29 @@ class Daemon:
         """
         for output in self._outputs.values():
             output.start()
-        self._listener = Listener(Path(self._settings.socket), self._reactor, self._accept)
+        self._listener = Listener(
+            Path(self._settings.socket), self._reactor, self._accept, self._settings.group
+        )
         log.info("ready on %s", self._settings.socket)
 
     def close(self) -> None:
         """Say goodbye to every client, give the displays back, stop listening."""
-        if self._listener is not None:
-            self._listener.close()
-        for session in list(self._sessions):
-            session.say_bye(protocol.ByeReason.SHUTDOWN)
-        for output in self._outputs.values():
-            output.close()
+        with contextlib.ExitStack() as last:  # whatever fails, the displays are given back
+            for output in self._outputs.values():
+                last.callback(output.close)
+            for session in self._sessions.copy():
+                last.callback(session.say_bye, protocol.ByeReason.SHUTDOWN)
+            if self._listener is not None:
+                self._listener.close()
 
     def _accept(self, transport: Transport, peer: Peer) -> None:
+        if (reason := self._limits.refuse(peer.uid, [s.peer.uid for s in self._sessions])) != "":
+            log.warning("%s refused: %s", peer, reason)
+            error = CaptureBusyError(reason, "close some, or try again later", code="capacity")
+            with contextlib.suppress(OSError, CaptureError):
+                transport.send(protocol.ERROR.pack(to_message(error, fatal=True)))
+            transport.hang_up()
+            return
         session = Session(
             transport, peer, self._reactor, self._streams, self._welcome, self._sessions.discard
         )

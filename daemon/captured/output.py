@@ -16,6 +16,8 @@ from captured.drm.writeback import FlipQueue, Outlook, Wishes, WritebackSource
 from captured.server.stream import OutputLook, Stream
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from captured.config import Config
     from captured.drm.card import Card
     from captured.reactor import Reactor
@@ -40,6 +42,7 @@ class WritebackOutput:
         wishes = Wishes(settings.output, settings.fourcc, settings.modeset)
         self._source = WritebackSource(card, FlipQueue(card), wishes, stream_id)
         self._last = self._source.look()
+        self._source.pin(self._last.name)
         self._engine = Engine(
             self._last.name,
             self._source,
@@ -56,10 +59,15 @@ class WritebackOutput:
 
         What stands in the way is logged: it may pass, and every client is told.
         """
-        log.info("%s: %s through %s", self._card.path, self._last.name, self._last.writeback)
+        last = self._last
+        driver = self._card.version().name
+        log.info("%s (%s): %s through %s", self._card.path, driver, last.name, last.writeback)
+        self._try(self._source.reconcile)
+        self._try(self._source.prove)
+
+    def _try(self, step: Callable[[], object]) -> None:
         try:
-            self._source.reconcile()
-            self._source.prove()
+            step()
         except CaptureUnsupportedError as error:
             log.warning("%s", error)
         except CaptureError as error:

@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 
 READABLE = select.EPOLLIN
 WRITABLE = select.EPOLLOUT
+_SWEEP_AT = 64
+_LONGEST_WAIT_S = 3600.0
+"""epoll counts milliseconds in an int."""
 
 
 class Timer:
@@ -48,6 +51,7 @@ class Reactor:
         self._callbacks: dict[int, Callable[[int], None]] = {}
         self._timers: list[tuple[int, int, Timer]] = []
         self._order = itertools.count()
+        self._sweep_at = _SWEEP_AT
         self._running = False
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._old_wakeup = -1
@@ -78,9 +82,17 @@ class Reactor:
 
     def call_at(self, deadline_ns: int, callback: Callable[[], None]) -> Timer:
         """Call back once, at or soon after a CLOCK_MONOTONIC time."""
+        if len(self._timers) > self._sweep_at:
+            self._sweep()
         timer = Timer(deadline_ns, callback)
         heapq.heappush(self._timers, (deadline_ns, next(self._order), timer))
         return timer
+
+    def _sweep(self) -> None:
+        """Forget cancelled timers whose time is far off."""
+        self._timers = [entry for entry in self._timers if entry[2].callback is not None]
+        heapq.heapify(self._timers)
+        self._sweep_at = max(_SWEEP_AT, 2 * len(self._timers))
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
         """Call back once, so many seconds from now."""
@@ -135,6 +147,7 @@ class Reactor:
         if not self._timers:
             return -1 if timeout is None else timeout
         until = max(0.0, (self._timers[0][0] - self.now_ns()) / 1e9)
+        until = min(until, _LONGEST_WAIT_S)
         return until if timeout is None else min(until, timeout)
 
     def _run_timers(self) -> None:

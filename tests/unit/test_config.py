@@ -46,7 +46,7 @@ def test_without_files_every_setting_has_its_default() -> None:
         modeset="keep",
         format="",
         buffers=6,
-        linger=30.0,
+        linger=10.0,
         log="info",
     )
 

@@ -1031,3 +1031,53 @@ def test_any_other_failure_to_allocate_detaches_too(engine: Engine, source: Fake
     with pytest.raises(CaptureLostError):
         subscribed(engine)
     assert not source.is_attached
+
+
+# -- a source that changes under us --------------------------------------------------------------
+
+
+def test_after_a_refused_commit_the_next_subscriber_finds_the_output_as_it_is_then(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscribed(engine)
+    finish(clock, source)
+    source.commit_error = OSError(errno.EINVAL, "Invalid argument")
+    subscribed(engine)
+    source.commit_error = None
+    subscriber = subscribed(engine)
+    assert source.attach_count == 2
+    finish(clock, source)
+    assert len(subscriber.pictures) == 1
+
+
+def test_a_card_that_is_gone_does_not_keep_the_engine_from_detaching(
+    engine: Engine, source: FakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subscribed(engine)
+    close = source.memories[-1].close
+
+    def gone() -> None:
+        close()
+        raise OSError(errno.ENODEV, "No such device")
+
+    monkeypatch.setattr(source.memories[-1], "close", gone)
+    engine.detach()
+    assert not source.is_attached
+    assert all(memory.is_closed for memory in source.memories)
+    monkeypatch.undo()
+
+
+def test_a_client_that_has_waited_a_lease_long_is_served_like_a_known_one(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    keepers = [subscribed(engine, credits=1) for _ in range(1)]
+    for _ in range(POOL_SIZE - RESERVE - 1):
+        finish(clock, source)
+        keepers.append(subscribed(engine, credits=1))
+    newcomer = subscribed(engine, credits=1, is_prompt=False)
+    finish(clock, source)
+    clock.advance(LEASE_S + 0.01)
+    engine.wake()
+    if source.is_writing:
+        finish(clock, source)
+    assert len(newcomer.pictures) == 1

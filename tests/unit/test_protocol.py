@@ -45,6 +45,8 @@ EXAMPLES: list[tuple[Message[Any], tuple[Any, ...], str]] = [
         f"0400 0000 20000000 {_SERIAL_STREAM} 8877665544332211 03000000 09000000",
     ),
     (protocol.GOODBYE, protocol.Goodbye(), f"0500 0000 10000000 {_SERIAL_STREAM}"),
+    (protocol.PAUSE, protocol.Pause(), f"0600 0000 10000000 {_SERIAL_STREAM}"),
+    (protocol.RESUME, protocol.Resume(), f"0700 0000 10000000 {_SERIAL_STREAM}"),
     (
         protocol.WELCOME,
         protocol.Welcome(1, 2, 3, 0xA1A2A3A4A5A6A7A8, 4, 250, "vkms", "0.1.0"),
@@ -103,6 +105,13 @@ EXAMPLES: list[tuple[Message[Any], tuple[Any, ...], str]] = [
         protocol.REVOKED,
         protocol.Revoked(0x1122334455667788, 3, 9),
         f"0a80 0000 20000000 {_SERIAL_STREAM} 8877665544332211 03000000 09000000",
+    ),
+    (
+        protocol.STATE,
+        protocol.StateChange(3, "out-of-step", "lost", "reload"),
+        f"0b80 0000 18020000 {_SERIAL_STREAM}"
+        f"03000000 00000000 {text(b'out-of-step', 32)} {text(b'lost', 240)}"
+        f"{text(b'reload', 240)}",
     ),
 ]  # fmt: skip
 

@@ -316,3 +316,15 @@ def test_closing_twice_is_fine() -> None:
     reactor.close()
     with pytest.raises(ValueError, match="closed"):
         reactor.run_once(0)
+
+
+def test_a_timer_far_off_is_no_overflow(reactor: Reactor) -> None:
+    reactor.call_later(10 * 365 * 86400, lambda: None).cancel()
+    reactor.call_later(10 * 365 * 86400, lambda: None)
+    reactor.run_once(0)
+
+
+def test_cancelled_timers_far_off_do_not_pile_up(reactor: Reactor) -> None:
+    for _ in range(10_000):
+        reactor.call_later(3600, lambda: None).cancel()
+    assert len(reactor._timers) < 200

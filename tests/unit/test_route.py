@@ -224,3 +224,69 @@ def test_any_encoder_of_a_dark_display_may_clone() -> None:
         (crtc(0, active=False),),
     )
     check_clone(found, choose_route(found))
+
+
+# -- what the review of other boards taught ------------------------------------------------------
+
+
+def test_a_lit_display_is_preferred_to_one_whose_crtc_is_off() -> None:
+    found = topology.card(
+        (
+            connector(0, "HDMI-A-1", (0,), crtc_id=50),
+            connector(1, "HDMI-A-2", (1,), crtc_id=51),
+        ),
+        (encoder(0, 0b01), encoder(1, 0b10)),
+        (crtc(0, active=False), crtc(1)),
+    )
+    assert choose_display(found).name == "HDMI-A-2"
+
+
+def test_a_display_that_may_be_connected_is_preferred_to_one_that_is_not() -> None:
+    found = topology.card(
+        (
+            connector(0, "HDMI-A-1", (0,), connection=topology.DISCONNECTED),
+            connector(1, "DSI-1", (1,), connection=topology.UNKNOWN_CONNECTION),
+        ),
+        (encoder(0, 0b1), encoder(1, 0b1)),
+        (crtc(0, active=False),),
+    )
+    assert choose_display(found).name == "DSI-1"
+
+
+def one_crtc_for_two() -> Resources:
+    """HDMI is lit on the only CRTC; DSI is dark and could use it as well."""
+    return topology.card(
+        (
+            connector(0, "HDMI-A-1", (0,), crtc_id=50),
+            connector(1, "DSI-1", (1,)),
+            topology.writeback(2, "Writeback-1", (2,)),
+        ),
+        (encoder(0, 0b1, 0b111, 50), encoder(1, 0b1, 0b111), encoder(2, 0b1, 0b111)),
+        (crtc(0),),
+    )
+
+
+def test_a_dark_display_is_not_lit_because_its_crtc_feeds_another() -> None:
+    way = choose_route(one_crtc_for_two(), "DSI-1")
+    assert way.crtc.is_active
+    assert not way.is_lit
+    assert way.mode is None
+
+
+def test_a_display_is_lit_when_its_crtc_feeds_it() -> None:
+    way = choose_route(one_crtc_for_two(), "HDMI-A-1")
+    assert way.is_lit
+    assert way.mode == topology.FULL_HD
+
+
+def test_an_idle_writeback_connector_is_preferred_to_one_at_work_elsewhere() -> None:
+    found = topology.card(
+        (
+            connector(0, "HDMI-A-1", (0,), crtc_id=50),
+            topology.writeback(1, "Writeback-1", (1,), crtc_id=51),
+            topology.writeback(2, "Writeback-2", (2,)),
+        ),
+        (encoder(0, 0b01, 0b111, 50), encoder(1, 0b11, 0b111, 51), encoder(2, 0b11, 0b111)),
+        (crtc(0), crtc(1)),
+    )
+    assert choose_route(found, "HDMI-A-1").writeback.name == "Writeback-2"

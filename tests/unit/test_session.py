@@ -14,7 +14,7 @@ import pytest
 from capturectl import protocol
 from capturectl.errors import CaptureBusyError
 from capturectl.fourcc import fourcc_code
-from capturectl.protocol import ByeReason, ErrorCode, ErrorFlag, Source
+from capturectl.protocol import ByeReason, ErrorCode, ErrorFlag, Source, State
 from capturectl.transport import Transport
 from captured.capture.engine import Engine, Settings
 from captured.capture.pacing import Policy
@@ -426,10 +426,35 @@ def test_a_subscription_that_fails_later_is_answered_with_the_streams_error(
     world: World, client: Client
 ) -> None:
     world.ask(client, subscribe())
-    world.reactor.advance(2.1)
-    error = only(client.read(), "ERROR")
+    world.reactor.advance(4.1)
+    error = only([m for m in client.read() if m.name != "STATE"], "ERROR")
     assert (error.serial, error.stream, error.body.flags) == (0, STREAM_ID, 0)
-    assert (error.body.code, error.body.word) == (ErrorCode.DEVICE_LOST, "lost")
+    assert (error.body.code, error.body.word) == (ErrorCode.DEVICE_LOST, "out-of-step")
+
+
+def test_a_client_hears_that_frames_stop_and_that_they_are_back(
+    world: World, client: Client
+) -> None:
+    world.ask(client, subscribe())
+    world.reactor.advance(1.1)
+    stopped = only(client.read(), "STATE")
+    assert (stopped.body.state, stopped.body.word) == (State.BLOCKED, "out-of-step")
+    world.source.finish()
+    world.reactor.turn()
+    back = next(message for message in client.read() if message.name == "STATE")
+    assert (back.body.state, back.body.word) == (State.READY, "")
+
+
+def test_a_paused_subscription_gets_nothing_until_it_resumes(world: World, client: Client) -> None:
+    world.ask(client, subscribe())
+    world.ask(client, protocol.PAUSE.pack(protocol.Pause(), stream=STREAM_ID))
+    world.source.finish()
+    world.reactor.turn()
+    assert client.read() == []
+    world.ask(client, protocol.RESUME.pack(protocol.Resume(), stream=STREAM_ID))
+    world.source.finish()
+    world.reactor.turn()
+    assert [message.name for message in client.read()] == ["BUFFER", "FRAME"]
 
 
 def test_unsubscribing_ends_the_subscription(world: World, client: Client) -> None:
@@ -842,3 +867,37 @@ def test_a_session_that_is_cut_off_is_forgotten(world: World, client: Client) ->
     world.ask(client, b"nonsense")
     assert world.closed == [client.session]
     assert world.engine.subscriber_count == 0
+
+
+# -- one client's end in the middle of everything ------------------------------------------------
+
+
+def test_a_client_may_leave_while_the_pool_takes_back_what_it_holds(
+    world: World, client: Client
+) -> None:
+    world.ask(client, subscribe(credits=4))
+    for _ in range(4):
+        world.finish(client)
+    other = greeted(world)
+    world.ask(other, subscribe())
+    world.reactor.advance(1)
+    client.close()
+    world.reactor.turn()
+    assert client.session in world.closed
+    world.finish(other)
+    assert world.engine.subscriber_count == 1
+
+
+def test_a_fault_of_ours_costs_the_client_that_provokes_it_and_nobody_else(
+    world: World, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = greeted(world)
+
+    def fail(*_: object) -> None:
+        raise KeyError("a fault")
+
+    monkeypatch.setattr(world.engine, "subscribe", fail)
+    world.ask(client, subscribe())
+    client.read()
+    assert client.hung_up
+    assert world.ask(other, unknown())[0].name == "ERROR"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -13,7 +14,7 @@ from captured.capture.pool import SLACK, Holder, Pool, Slot
 from captured.capture.source import SourceBusy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from captured.capture.pacing import Policy
     from captured.capture.source import FenceResult, Geometry, Source, Vblank
@@ -95,7 +96,7 @@ class Settings(NamedTuple):
     """What the operator may choose."""
 
     pool_size: int = 6
-    linger_s: float = 30.0
+    linger_s: float = 10.0
     """How long to stay attached after the last subscriber; attaching may flicker."""
     lease_s: float = 0.25
     """How long a client may hold a frame for sure."""
@@ -312,7 +313,7 @@ class Engine:
             return  # those who wanted a picture were cut off for holding others
         slot = self._pool.take()
         if slot is None:
-            # Readers' fences are pending on every free slot; clients alone cannot cause this.
+            # Readers' fences are pending on every free slot.
             self._pause.set_in(_READERS_RETRY_S)
             return
         try:
@@ -320,9 +321,14 @@ class Engine:
         except SourceBusy:
             self._back_off()
         except CaptureError as error:
-            self._fail_all(error)
+            self._give_up(error)
         except OSError as error:
-            self._fail_all(_commit_failed(self.name, error))
+            self._give_up(_commit_failed(self.name, error))
+
+    def _give_up(self, error: CaptureError) -> None:
+        """Tell all subscribers, and detach: the next one finds the output as it is then."""
+        self._fail_all(error)
+        self.detach()
 
     def _is_wanted(self) -> bool:
         """Say whether a picture is due; if only later, come back then."""
@@ -387,13 +393,13 @@ class Engine:
         if result.status == 0:
             return
         self._end_job(job, result)
+        if self._policy.settle_s:
+            self._pause.set_in(self._policy.settle_s)
         if job.state is not JobState.SIGNALLED:
             self._fail_job(job, result)
         elif self._step is Step.IN_STEP or self._is_proved(job):
             self._failures = 0
             self._publish(job)
-        if self._policy.settle_s:
-            self._pause.set_in(self._policy.settle_s)
         self.pump()
 
     def _end_job(self, job: WritebackJob, result: FenceResult) -> None:
@@ -456,8 +462,7 @@ class Engine:
             return
         # The next subscriber finds it in doubt still: its first capture is a proof.
         self._failed_proofs = 0
-        self._fail_all(problem)
-        self.detach()
+        self._give_up(problem)
 
     def _tell_state(self, problem: CaptureError | None) -> None:
         for subscriber in list(self._subscribers):
@@ -465,8 +470,7 @@ class Engine:
 
     def _source_gone(self, error: OSError) -> None:
         self._abandon_job()
-        self._fail_all(_commit_failed(self.name, error))
-        self.detach()
+        self._give_up(_commit_failed(self.name, error))
 
     def _drain_job(self) -> None:
         job = self._job
@@ -509,8 +513,18 @@ class Engine:
             self._source.vblank_of(job.number),
         )
         self._make_room(pool)
-        for subscriber in list(self._subscribers):
-            self._offer(self._picture, subscriber)
+        with self._handing_out():
+            for subscriber in list(self._subscribers):
+                self._offer(self._picture, subscriber)
+
+    @contextlib.contextmanager
+    def _handing_out(self) -> Iterator[None]:
+        """Start no job while subscribers are called: they may answer at once."""
+        before, self._is_handing_out = self._is_handing_out, True
+        try:
+            yield
+        finally:
+            self._is_handing_out = before
 
     def _offer(self, picture: Picture, subscriber: Subscriber) -> None:
         """Lend the newest picture to a subscriber that is due and has not had it."""
@@ -532,13 +546,10 @@ class Engine:
     def _make_room(self, pool: Pool) -> None:
         """Take back overdue leases while so many slots are held that clients go without."""
         before_ns = self._clock.now_ns() - round(self._settings.lease_s * 1e9)
-        self._is_handing_out = True
-        try:
+        with self._handing_out():
             for slot in list(pool.overdue(before_ns)):
                 if pool.spare <= SLACK and slot.holders:
                     self._revoked += pool.revoke(slot)
-        finally:
-            self._is_handing_out = False
 
 
 def _slot_of(job: WritebackJob) -> Slot:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import select
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Protocol
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from captured.capture.source import Geometry, Memory
+
+log = logging.getLogger(__name__)
 
 RESERVE = 2
 """Slots that always belong to the daemon: one being written, and the newest."""
@@ -219,4 +222,7 @@ class Pool:
         """Free the memory of every slot. Twice is fine."""
         slots, self._slots = self._slots, []
         for slot in reversed(slots):
-            slot.memory.close()
+            try:
+                slot.memory.close()
+            except OSError as error:  # the card is gone, and its memory with it
+                log.warning("%r: %s", slot, error)

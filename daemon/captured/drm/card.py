@@ -73,16 +73,16 @@ class Card:
             fd = OwnedFd(os.open(name, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK), name)
         except OSError as error:
             raise _open_error(name, error) from error
-        status = os.fstat(fd.fileno())
-        minor = os.minor(status.st_rdev)
-        is_card = stat.S_ISCHR(status.st_mode) and os.major(status.st_rdev) == _DRM_MAJOR
-        if not is_card or minor >= _PRIMARY_MINORS:
+        try:
+            if not _is_card(os.fstat(fd.fileno())):
+                raise CaptureUnsupportedError(f"{name} is not a DRM card", _card_hint())
+            card = cls(fd, name)
+            # Kernel: the first opener of a card becomes its master (drm_auth.c,
+            # drm_master_open) and would lock a compositor out that starts later.
+            card.drop_master()
+        except BaseException:
             fd.close()
-            raise CaptureUnsupportedError(f"{name} is not a DRM card", _card_hint())
-        card = cls(fd, name)
-        # Kernel: the first opener of a card becomes its master (drm_auth.c, drm_master_open)
-        # and would lock a compositor out that starts later.
-        card.drop_master()
+            raise
         return card
 
     def fileno(self) -> int:
@@ -221,6 +221,11 @@ def card_paths() -> list[Path]:
     """Return the primary nodes of this machine, by number."""
     nodes = DRM_DIRECTORY.glob("card[0-9]*")
     return sorted(nodes, key=lambda node: int(node.name.removeprefix("card")))
+
+
+def _is_card(status: os.stat_result) -> bool:
+    is_drm = stat.S_ISCHR(status.st_mode) and os.major(status.st_rdev) == _DRM_MAJOR
+    return is_drm and os.minor(status.st_rdev) < _PRIMARY_MINORS
 
 
 def _card_hint() -> str:

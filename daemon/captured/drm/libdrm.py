@@ -10,7 +10,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-from ctypes import POINTER, c_char_p, c_int, c_uint32, c_ulong, c_void_p
+from ctypes import POINTER, c_char_p, c_int, c_uint32, c_uint64, c_ulong, c_void_p
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from capturectl.errors import CaptureUnsupportedError
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 _Structure = TypeVar("_Structure", bound=ctypes.Structure)
 
 
-def _load() -> ctypes.CDLL:
+@cache
+def _library() -> ctypes.CDLL:
     try:
         return ctypes.CDLL("libdrm.so.2", use_errno=True)
     except OSError as error:
@@ -31,41 +33,27 @@ def _load() -> ctypes.CDLL:
         ) from error
 
 
-_lib = _load()
-
-
-def _bind(name: str, result: type | None, *arguments: type) -> Any:  # noqa: ANN401 - ctypes
-    function = getattr(_lib, name)
+@cache
+def _bound(name: str, result: type | None, *arguments: type) -> Any:  # noqa: ANN401 - ctypes
+    function = getattr(_library(), name)
     function.restype, function.argtypes = result, arguments
     return function
 
 
-_ioctl = _bind("drmIoctl", c_int, c_int, c_ulong, c_void_p)
-
-_GETTERS: dict[str, tuple[Any, Any]] = {
-    getter: (
-        _bind(getter, POINTER(structure), c_int, *[c_uint32] * ids),
-        _bind(free, None, c_void_p),
-    )
-    for getter, structure, ids, free in (
-        ("drmGetVersion", uapi.Version, 0, "drmFreeVersion"),
-        ("drmModeGetResources", uapi.Resources, 0, "drmModeFreeResources"),
-        ("drmModeGetConnector", uapi.Connector, 1, "drmModeFreeConnector"),
-        ("drmModeGetConnectorCurrent", uapi.Connector, 1, "drmModeFreeConnector"),
-        ("drmModeGetEncoder", uapi.Encoder, 1, "drmModeFreeEncoder"),
-        ("drmModeGetCrtc", uapi.ModeCrtc, 1, "drmModeFreeCrtc"),
-        ("drmModeGetPlaneResources", uapi.PlaneResources, 0, "drmModeFreePlaneResources"),
-        ("drmModeGetPlane", uapi.Plane, 1, "drmModeFreePlane"),
-        ("drmModeObjectGetProperties", uapi.ObjectProperties, 2, "drmModeFreeObjectProperties"),
-        ("drmModeGetProperty", uapi.Property, 1, "drmModeFreeProperty"),
-        ("drmModeGetPropertyBlob", uapi.PropertyBlob, 1, "drmModeFreePropertyBlob"),
-    )
+_GETTERS: dict[str, tuple[type[ctypes.Structure], int, str]] = {
+    "drmGetVersion": (uapi.Version, 0, "drmFreeVersion"),
+    "drmModeGetResources": (uapi.Resources, 0, "drmModeFreeResources"),
+    "drmModeGetConnector": (uapi.Connector, 1, "drmModeFreeConnector"),
+    "drmModeGetConnectorCurrent": (uapi.Connector, 1, "drmModeFreeConnector"),
+    "drmModeGetEncoder": (uapi.Encoder, 1, "drmModeFreeEncoder"),
+    "drmModeGetCrtc": (uapi.ModeCrtc, 1, "drmModeFreeCrtc"),
+    "drmModeGetPlaneResources": (uapi.PlaneResources, 0, "drmModeFreePlaneResources"),
+    "drmModeGetPlane": (uapi.Plane, 1, "drmModeFreePlane"),
+    "drmModeObjectGetProperties": (uapi.ObjectProperties, 2, "drmModeFreeObjectProperties"),
+    "drmModeGetProperty": (uapi.Property, 1, "drmModeFreeProperty"),
+    "drmModeGetPropertyBlob": (uapi.PropertyBlob, 1, "drmModeFreePropertyBlob"),
 }
-
-_format_modifier_name = _bind("drmGetFormatModifierName", c_void_p, ctypes.c_uint64)
-_free = ctypes.CDLL(None).free
-_free.argtypes = (c_void_p,)
-_free.restype = None
+"""Function to what it returns a pointer to, how many ids it takes, and what frees its answer."""
 
 
 @contextlib.contextmanager
@@ -84,7 +72,9 @@ def fetched(
     Raises:
         OSError: The kernel's errno, with `what` as filename.
     """
-    get, free = _GETTERS[getter]
+    answer, count, freeing = _GETTERS[getter]
+    get = _bound(getter, POINTER(answer), c_int, *[c_uint32] * count)
+    free = _bound(freeing, None, c_void_p)
     ctypes.set_errno(0)
     pointer = get(fd, *ids)
     if not pointer:
@@ -109,17 +99,24 @@ def ioctl(fd: int, request: uapi.Request, argument: ctypes.Structure | None, wha
         OSError: The kernel's errno, with `what` as filename.
     """
     pointer = ctypes.byref(argument) if argument is not None else None
-    if _ioctl(fd, request.number, pointer) < 0:
+    if _bound("drmIoctl", c_int, c_int, c_ulong, c_void_p)(fd, request.number, pointer) < 0:
         code = ctypes.get_errno()
         raise OSError(code, f"{request.name}: {os.strerror(code)}", what)
 
 
+@cache
+def _libc_free() -> Any:  # noqa: ANN401 - ctypes
+    free = ctypes.CDLL(None).free
+    free.argtypes, free.restype = (c_void_p,), None
+    return free
+
+
 def modifier_name(modifier: int) -> str:
     """Return libdrm's name of a layout modifier, or its hexadecimal number."""
-    pointer = _format_modifier_name(modifier)
+    pointer = _bound("drmGetFormatModifierName", c_void_p, c_uint64)(modifier)
     if not pointer:
         return f"0x{modifier:016x}"
     try:
         return (c_char_p(pointer).value or b"").decode()
     finally:
-        _free(pointer)
+        _libc_free()(pointer)

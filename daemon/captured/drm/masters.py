@@ -36,13 +36,18 @@ def find_master(path: str) -> Holder | None:
 def _from_debugfs(path: str) -> list[Holder]:
     try:
         minor = os.minor(Path(path).stat().st_rdev)
-        lines = Path(f"/sys/kernel/debug/dri/{minor}/clients").read_text().splitlines()
+        lines = (
+            Path(f"/sys/kernel/debug/dri/{minor}/clients").read_text(errors="replace").splitlines()
+        )
     except OSError:
         return []
     found = []
     for line in lines[1:]:
         # "%20s %5d %3d   %c ...": command, tgid, minor, master; a command may hold blanks.
-        pid, _, master = line[20:].split()[:3]
+        words = line[20:].split()
+        if len(words) < 3 or not words[0].isdigit():
+            continue  # a command with a line break in its name
+        pid, _, master = words[:3]
         if int(pid) != os.getpid():
             found.append(Holder(int(pid), line[:20].strip(), master == "y"))
     return found
@@ -54,7 +59,7 @@ def _from_proc(path: str) -> list[Holder]:
         if int(process.name) == os.getpid() or not _has_open(process, path):
             continue
         try:
-            name = (process / "comm").read_text().strip()
+            name = (process / "comm").read_text(errors="replace").strip()
         except OSError:
             continue
         found.append(Holder(int(process.name), name, None))

@@ -68,70 +68,115 @@ def choose_mode(route: Route, wish: str) -> Mode:
 
 
 class LitOutput:
-    """A display that this process lit with a black picture. Lit until `close()`.
+    """A display that this process lit. Lit until `close()`.
+
+    A display that has a mode and planes, and is only inactive, is switched on as it is; one
+    that has not shows a black picture of ours.
 
     Ownership: borrows the card; owns the framebuffer and the mode's blob.
     """
 
-    def __init__(self, card: Card, resources: Resources, route: Route, mode: Mode) -> None:
+    def __init__(self, card: Card, resources: Resources, route: Route, wish: str) -> None:
         """Light it.
 
         Args:
             card: The card, of which this file is master.
-            resources: What is on it.
+            resources: What is on it, with modes probed.
             route: The display and its CRTC.
-            mode: One of the display's.
+            wish: As `check_wish` takes it.
 
         Raises:
+            OutputOffError: The wish is to keep it dark.
             OSError: The driver's errno.
-            CaptureUnsupportedError: The CRTC has no primary plane.
+            CaptureUnsupportedError: No such mode, or the CRTC feeds another display.
         """
         self._card = card
         self._route = route
-        self._plane = _primary_plane(resources, route.crtc)
-        self._fb = DumbFramebuffer(card, mode.width, mode.height, fourcc_code("XR24"))
-        try:
-            with Blob(card, mode.pack()) as blob:
-                self._request(blob.blob_id, mode.width, mode.height).commit(allow_modeset=True)
-        except BaseException:
-            self._fb.close()
-            raise
+        self._fb: DumbFramebuffer | None = None
+        self._is_lit = False
+        mode = choose_mode(route, wish)
+        _check_is_free(resources, route)
+        if route.display.crtc_id and any(p.fb_id for p in resources.planes_on(route.crtc)):
+            self._activate(active=True)
+        else:
+            self._show_black(_primary_plane(resources, route.crtc), mode)
+        self._is_lit = True
 
-    def _request(self, blob_id: int, width: int, height: int) -> AtomicReq:
-        display, crtc, _ = self._route
+    def _activate(self, *, active: bool) -> None:
+        crtc = self._route.crtc
         request = AtomicReq(self._card)
-        on = bool(blob_id)
-        crtc_id = crtc.crtc_id if on else 0
-        request.add(display.connector_id, display.properties, "CRTC_ID", crtc_id)
-        request.add(crtc.crtc_id, crtc.properties, "MODE_ID", blob_id)
-        request.add(crtc.crtc_id, crtc.properties, "ACTIVE", int(on))
-        for name, value in {
-            "CRTC_ID": crtc_id,
-            "FB_ID": self._fb.fb_id if on else 0,
-            "CRTC_X": 0,
-            "CRTC_Y": 0,
-            "CRTC_W": width,
-            "CRTC_H": height,
-            "SRC_X": 0,
-            "SRC_Y": 0,
-            "SRC_W": width << 16,
-            "SRC_H": height << 16,
-        }.items():
-            request.add(self._plane.plane_id, self._plane.properties, name, value)
-        return request
+        request.add(crtc.crtc_id, crtc.properties, "ACTIVE", int(active))
+        request.commit(allow_modeset=True)
+
+    def _show_black(self, plane: Plane, mode: Mode) -> None:
+        display, crtc, _ = self._route
+        fb = DumbFramebuffer(self._card, mode.width, mode.height, fourcc_code("XR24"))
+        try:
+            with Blob(self._card, mode.pack()) as blob:
+                request = AtomicReq(self._card)
+                request.add(display.connector_id, display.properties, "CRTC_ID", crtc.crtc_id)
+                request.add(crtc.crtc_id, crtc.properties, "MODE_ID", blob.blob_id)
+                request.add(crtc.crtc_id, crtc.properties, "ACTIVE", 1)
+                for name, value in {
+                    "CRTC_ID": crtc.crtc_id,
+                    "FB_ID": fb.fb_id,
+                    "CRTC_X": 0,
+                    "CRTC_Y": 0,
+                    "CRTC_W": mode.width,
+                    "CRTC_H": mode.height,
+                    "SRC_X": 0,
+                    "SRC_Y": 0,
+                    "SRC_W": mode.width << 16,
+                    "SRC_H": mode.height << 16,
+                }.items():
+                    request.add(plane.plane_id, plane.properties, name, value)
+                request.commit(allow_modeset=True)
+        except BaseException:
+            fb.close()
+            raise
+        self._fb = fb
 
     def close(self) -> None:
-        """Put it out. Twice is fine.
+        """Make it dark as it was found. Twice is fine.
 
         Raises:
             OSError: The driver's errno, EACCES when this file is no longer master.
         """
-        if not self._fb.fb_id:
+        if not self._is_lit:
+            return
+        self._is_lit = False
+        if self._fb is None:
+            self._activate(active=False)
             return
         try:
-            self._request(0, 0, 0).commit(allow_modeset=True)
+            put_out(self._card, self._route)
         finally:
             self._fb.close()
+
+
+def put_out(card: Card, route: Route) -> None:
+    """Disable a display and its CRTC.
+
+    Raises:
+        OSError: The driver's errno; EINVAL while another connector is on the CRTC.
+    """
+    display, crtc, _ = route
+    request = AtomicReq(card)
+    request.add(display.connector_id, display.properties, "CRTC_ID", 0)
+    request.add(crtc.crtc_id, crtc.properties, "MODE_ID", 0)
+    request.add(crtc.crtc_id, crtc.properties, "ACTIVE", 0)
+    request.commit(allow_modeset=True)
+
+
+def _check_is_free(resources: Resources, route: Route) -> None:
+    for connector in resources.display_connectors():
+        is_other = connector.connector_id != route.display.connector_id
+        if is_other and connector.crtc_id == route.crtc.crtc_id:
+            raise CaptureUnsupportedError(
+                f"no free CRTC can light {route.display.name}",
+                f"{route.crtc.name} feeds {connector.name}; choose another --output",
+                code="wrong-crtc",
+            )
 
 
 def _primary_plane(resources: Resources, crtc: Crtc) -> Plane:

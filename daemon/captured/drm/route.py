@@ -10,11 +10,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from capturectl.errors import CaptureUnsupportedError, NoOutputError
+from captured.drm import uapi
+from captured.drm.ids import CrtcId
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from captured.drm.mode import Mode
     from captured.drm.resources import Connector, Crtc, Encoder, Resources
+
+
+_CONNECTION_RANK = {
+    uapi.DRM_MODE_CONNECTED: 0,
+    uapi.DRM_MODE_UNKNOWNCONNECTION: 1,
+    uapi.DRM_MODE_DISCONNECTED: 2,
+}
 
 
 class Route(NamedTuple):
@@ -24,14 +34,24 @@ class Route(NamedTuple):
     crtc: Crtc
     writeback: Connector
 
+    @property
+    def is_lit(self) -> bool:
+        """Whether the CRTC feeds this display, and scans out."""
+        return self.display.crtc_id == self.crtc.crtc_id and self.crtc.is_active
+
+    @property
+    def mode(self) -> Mode | None:
+        """What is on the display; None when it is dark."""
+        return self.crtc.mode if self.is_lit else None
+
 
 def choose_display(resources: Resources, name: str = "") -> Connector:
     """Return the display connector to capture.
 
     Args:
         resources: What is on the card.
-        name: The wanted one, such as "HDMI-A-1"; empty takes the first that is driven,
-            else the first that is connected, else the first.
+        name: The wanted one, such as "HDMI-A-1"; empty takes the first that is lit, else the
+            first that has a CRTC, else the first that is or may be connected.
 
     Raises:
         NoOutputError: There is none, or none of that name.
@@ -45,7 +65,11 @@ def choose_display(resources: Resources, name: str = "") -> Connector:
         raise NoOutputError(f"there is no output {name}", f"the card has {names or 'none'}")
     if not displays:
         raise NoOutputError("the card has no display connector", "choose another --card")
-    return min(displays, key=lambda c: (not c.crtc_id, c.connection))
+    lit = {crtc.crtc_id for crtc in resources.crtcs if crtc.is_active}
+    return min(
+        displays,
+        key=lambda c: (c.crtc_id not in lit, not c.crtc_id, _CONNECTION_RANK.get(c.connection, 3)),
+    )
 
 
 def choose_crtc(resources: Resources, display: Connector) -> Crtc:
@@ -58,8 +82,9 @@ def choose_crtc(resources: Resources, display: Connector) -> Crtc:
     if driven is not None:
         return driven
     encoders = resources.encoders_of(display)
-    # A CRTC that shows something else is the last choice.
-    for crtc in sorted(resources.crtcs, key=lambda crtc: crtc.is_active):
+    busy = {connector.crtc_id for connector in resources.display_connectors()}
+    # A CRTC that feeds another display is the last choice.
+    for crtc in sorted(resources.crtcs, key=lambda crtc: (crtc.crtc_id in busy, crtc.is_active)):
         if any(encoder.can_use(crtc) for encoder in encoders):
             return crtc
     raise CaptureUnsupportedError(
@@ -103,8 +128,10 @@ def choose_route(
             _reach(resources, writebacks),
             code="wrong-crtc",
         )
-    # One that is attached there already costs no modeset.
-    reachable.sort(key=lambda connector: connector.crtc_id != crtc.crtc_id)
+    # One that is attached there already is the one that a crash left; one that is attached
+    # elsewhere serves somebody else.
+    ranks = {crtc.crtc_id: 0, CrtcId(0): 1}
+    reachable.sort(key=lambda connector: ranks.get(connector.crtc_id, 2))
     return Route(display, crtc, reachable[0])
 
 

@@ -30,11 +30,12 @@ if TYPE_CHECKING:
     from captured.drm.atomic import FenceSlot
     from captured.drm.card import Card
     from captured.drm.mode import Mode
-    from captured.drm.resources import Crtc, Resources
+    from captured.drm.resources import Resources
     from captured.drm.route import Route
 
 log = logging.getLogger(__name__)
 
+_DRAIN_EVERY = 32
 _MARKS, _MARK = 16, 64  # places, and bytes in each
 
 _PREFERENCE = tuple(map(fourcc_code, ("XR24", "AR24", "XB24", "AB24", "RG24", "BG24", "XR30")))
@@ -55,13 +56,17 @@ class FlipQueue:
 
         Events of commits that nobody asks for are dropped with the next one that is taken.
         """
-        for event in events.read_events(self._card):
-            if event.event_type == uapi.DRM_EVENT_FLIP_COMPLETE:
-                self._waiting[event.user_data] = event
+        self.drain()
         found = self._waiting.get(user_data)
         if found is not None:
             self._waiting = {key: e for key, e in self._waiting.items() if key > user_data}
         return found
+
+    def drain(self) -> None:
+        """Take what is waiting out of the kernel's queue, which has room for 128."""
+        for event in events.read_events(self._card):
+            if event.event_type == uapi.DRM_EVENT_FLIP_COMPLETE:
+                self._waiting[event.user_data] = event
 
 
 class WritebackMemory:
@@ -198,6 +203,10 @@ class WritebackSource:
         self._is_master = False
         self._proved_problem: CaptureError | None = None
 
+    def pin(self, name: str) -> None:
+        """Stay with one display from now on, whatever is plugged in later."""
+        self._wishes = self._wishes._replace(name=name)
+
     # -- looking ------------------------------------------------------------------------------
 
     def look(self, taken: Collection[int] = ()) -> Outlook:
@@ -209,14 +218,16 @@ class WritebackSource:
         found = resources.read_resources(self._card)
         way = self._choose(found, taken)
         problem: CaptureError | None = self._proved_problem
-        if not way.crtc.is_active and self._wishes.modeset == modeset.KEEP:
+        if not way.is_lit and self._wishes.modeset == modeset.KEEP:
             problem = modeset.output_is_off(way)
+        elif problem is None:
+            problem = self._other_master()
         return Outlook(
             way.display.name,
             way.display.connector_id,
             way.crtc.crtc_id,
             way.writeback.name,
-            way.crtc.mode if way.crtc.is_active else None,
+            way.mode,
             resources.writeback_fourccs(self._card, way.writeback),
             problem,
         )
@@ -240,7 +251,7 @@ class WritebackSource:
             with self._as_master():
                 found = resources.read_resources(self._card, probe=True)
                 way = self._choose(found)
-                if way.crtc.is_active:
+                if way.is_lit:
                     self._prove_clone(found, way)
                 else:
                     modeset.choose_mode(way, self._wishes.modeset)
@@ -262,13 +273,25 @@ class WritebackSource:
             OSError: The driver's errno.
         """
         found = resources.read_resources(self._card)
-        attached = [c for c in found.writeback_connectors() if c.crtc_id]
-        if not attached:
+        way = self._choose(found)
+        if way.writeback.crtc_id != way.crtc.crtc_id:
             return False
-        log.info("%s was left attached", ", ".join(connector.name for connector in attached))
+        log.info("%s was left attached", way.writeback.name)
         with self._as_master():
-            self._detach_connectors(attached)
+            self._detach_connectors([way.writeback])
+            if way.is_lit and not any(plane.fb_id for plane in found.planes_on(way.crtc)):
+                # What a daemon lit with its own picture is dark since that picture died with it.
+                modeset.put_out(self._card, way)
+                log.info("%s was left lit, and is put out", way.display.name)
         return True
+
+    def _other_master(self) -> CaptureError | None:
+        """Say who else is master, if anybody is; by asking to be it for a moment."""
+        try:
+            with self._as_master():
+                return None
+        except CaptureError as error:
+            return error
 
     # -- attaching ----------------------------------------------------------------------------
 
@@ -290,22 +313,23 @@ class WritebackSource:
         self._become_master()
         try:
             self._attachment = self._attach()
-        except BaseException:
+        except BaseException as error:
             self._leave_master()
+            if isinstance(error, CaptureUnsupportedError):
+                self._proved_problem = error
             raise
+        self._proved_problem = None
         return self._attachment.geometry
 
     def _attach(self) -> _Attachment:
         found = resources.read_resources(self._card)
         way = self._choose(found)
         lit = None
-        if not way.crtc.is_active:
+        if not way.is_lit:
             # A dark display's modes may never have been read.
             found = resources.read_resources(self._card, probe=True)
             way = self._choose(found)
-            lit = modeset.LitOutput(
-                self._card, found, way, modeset.choose_mode(way, self._wishes.modeset)
-            )
+            lit = modeset.LitOutput(self._card, found, way, self._wishes.modeset)
         try:
             return self._attach_to_active(lit)
         except BaseException:
@@ -380,6 +404,8 @@ class WritebackSource:
             "WRITEBACK_FB_ID",
             memory.framebuffer.fb_id,
         )
+        if not number % _DRAIN_EVERY:
+            self._flips.drain()  # of jobs that nobody asked after, since they failed
         try:
             attachment.request.commit_nowait(user_data=self._user_data(number))
         except OSError as error:
@@ -447,7 +473,7 @@ class WritebackSource:
         return geometry
 
     def _geometry(self, way: Route) -> Geometry:
-        mode = _active_mode(way.crtc)
+        mode = way.mode
         if mode is None:
             raise modeset.output_is_off(way)
         fourccs = resources.writeback_fourccs(self._card, way.writeback)
@@ -485,10 +511,6 @@ def _unless_gone(name: str, step: Callable[[], None]) -> None:
         step()
     except OSError as error:
         log.warning("%s: cannot tidy up: %s", name, error.strerror)
-
-
-def _active_mode(crtc: Crtc) -> Mode | None:
-    return crtc.mode if crtc.is_active else None
 
 
 def _choose_fourcc(connector: str, fourccs: tuple[int, ...], wanted: int) -> int:

@@ -7,11 +7,12 @@ import contextlib
 import errno
 import logging
 import os
+import shutil
 import socket
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from capturectl.errors import CaptureBusyError, CaptureError, NotAllowedError
+from capturectl.errors import CaptureBusyError, CaptureError, NotAllowedError, UsageError
 from capturectl.transport import Transport
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 
 _BACKLOG = 64
 _REST_S = 0.1
+_ACCEPTS_AT_ONCE = 16
 _SEND_BUFFER = 4608
 """Bytes. The default would queue seconds of stale frames for a client that does not read."""
 _UCRED = struct.Struct("=iII")  # Kernel: include/linux/socket.h, struct ucred
@@ -47,7 +49,11 @@ class Listener:
     """
 
     def __init__(
-        self, path: Path, reactor: Reactor, accept: Callable[[Transport, Peer], None]
+        self,
+        path: Path,
+        reactor: Reactor,
+        accept: Callable[[Transport, Peer], None],
+        group: str = "",
     ) -> None:
         """Bind and listen.
 
@@ -55,6 +61,7 @@ class Listener:
             path: Where; a socket that nobody answers any more is replaced.
             reactor: The loop that watches it.
             accept: Gets every new connection, and owns it.
+            group: Whose members may connect; empty leaves the socket's group as it is.
 
         Raises:
             CaptureBusyError: Another daemon answers on the path.
@@ -67,14 +74,19 @@ class Listener:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
         try:
             self._bind()
+            self._inode = path.stat().st_ino
+            if group:
+                _give_to(path, group)
+            self._socket.listen(_BACKLOG)
+        except CaptureError:
+            self._socket.close()
+            raise  # some of them are OSErrors too
         except OSError as error:
             self._socket.close()
             raise _bind_error(path, error) from error
         except BaseException:
             self._socket.close()
             raise
-        self._inode = path.stat().st_ino
-        self._socket.listen(_BACKLOG)
         self._resume: Timer | None = None
         self._watch()
 
@@ -115,7 +127,7 @@ class Listener:
         )
 
     def _accept_all(self, events: int) -> None:
-        while True:
+        for _ in range(_ACCEPTS_AT_ONCE):
             try:
                 connection, _ = self._socket.accept()
             except BlockingIOError:
@@ -126,7 +138,7 @@ class Listener:
             connection.setblocking(False)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
             raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-            self._accept(Transport(connection), Peer(*_UCRED.unpack(raw)))
+            self._accept(Transport(connection, takes_fds=False), Peer(*_UCRED.unpack(raw)))
 
     def _rest(self, error: OSError) -> None:
         """Leave the waiting client in the backlog for a while: EMFILE does not pass at once."""
@@ -148,6 +160,14 @@ class Listener:
         with contextlib.suppress(FileNotFoundError):
             if self._path.stat().st_ino == self._inode:
                 self._path.unlink()
+
+
+def _give_to(path: Path, group: str) -> None:
+    try:
+        shutil.chown(path, group=group)
+    except LookupError as error:
+        path.unlink()
+        raise UsageError(f"there is no group {group}", "groupadd it, or name another") from error
 
 
 def _bind_error(path: Path, error: OSError) -> CaptureError:

@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 _REVOCATIONS_LIMIT = 3
 _REVOCATIONS_SPAN_S = 10.0
 """A client that has so many frames taken back within so many seconds is cut off."""
+_PACKETS_AT_ONCE = 32
+"""Messages of one client in a row; then the others, and the fences, have their turn."""
 _OUTBOX_LIMIT = 256
 """Control messages that wait for a client to read; one more and it is cut off."""
 
@@ -94,9 +96,15 @@ class Session:
         except OSError as error:
             log.warning("%s: %s", self, error)
             self.close()
+        except Exception:
+            # A fault of ours that one client provokes must not end the service for all.
+            log.exception("%s: internal error; cut off", self)
+            self.close()
 
     def _receive_all(self) -> None:
-        while self._transport:
+        for _ in range(_PACKETS_AT_ONCE):
+            if not self._transport:
+                return
             try:
                 packet = self._transport.receive()
             except BlockingIOError:
@@ -248,6 +256,8 @@ class Session:
     def frame_revoked(self, subscription: Subscription, sequence: int, slot: Slot) -> None:
         """Tell the client that a frame was taken back; cut it off when that happens often."""
         stream_id = subscription.stream.stream_id
+        if not self._transport:
+            return  # it is being closed, and gives everything back anyway
         self._taken_back[stream_id, sequence] = self._lent.pop((stream_id, sequence))
         log.info("%s: held frame %d for too long", self, sequence)
         body = protocol.Revoked(sequence, slot.index, slot.generation)

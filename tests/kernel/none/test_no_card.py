@@ -47,6 +47,7 @@ def test_a_card_without_modesetting_is_told_from_one_without_writeback() -> None
     assert "/dev/dri/card0 (vgem) has no atomic modesetting" in done.stderr
 
 
+@pytest.mark.usefixtures("_vgem")
 def test_a_driver_without_a_writeback_connector_is_told_so() -> None:
     subprocess.run(["insmod", f"{MODULES}/vkms.ko", "enable_writeback=0"], check=True)
     try:

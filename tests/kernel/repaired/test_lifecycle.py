@@ -134,6 +134,32 @@ def test_a_dark_display_is_lit_on_demand_and_put_out_again(
     wait_until(lambda: not kernel.is_active(), "dark again")
 
 
+def test_a_display_that_was_only_inactive_keeps_its_planes(
+    scene: SceneProcess, start: Callable[..., DaemonProcess]
+) -> None:
+    scene.tell("off")
+    before = kernel.plane_state()
+    daemon = start("--modeset", "preferred", "--linger", "0.2")
+    with library.connect(str(daemon.socket)) as client, client.snapshot() as frame:
+        assert (frame.width, frame.height) == (640, 480)
+        assert frame.array[:, :, :3].any(), "the scene, not black"
+    wait_until(lambda: not kernel.is_active(), "inactive again")
+    assert kernel.plane_state() == before
+    assert "error" not in scene.tell("on")
+
+
+def test_what_a_killed_daemon_lit_is_put_out_by_the_next(
+    start: Callable[..., DaemonProcess],
+) -> None:
+    daemon = start("--modeset", "800x600@60")
+    take_one(daemon.socket)
+    daemon.end(signal.SIGKILL)
+    assert kernel.is_active()
+    start()
+    assert not kernel.is_active()
+    assert not kernel.is_attached()
+
+
 def test_preferred_lights_the_mode_that_the_display_prefers(
     start: Callable[..., DaemonProcess],
 ) -> None:

@@ -156,7 +156,7 @@ def test_snapshots_that_come_together_share_a_job(
 
     with ThreadPoolExecutor(10) as pool:
         sequences = set(pool.map(take, range(10)))
-    assert len(sequences) < 10
+    assert len(sequences) <= 5, "ten in the time of a job or two, on one CPU"
 
 
 def _as_565(glass: picture.Rgb) -> picture.Rgb:

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: MIT
+"""How many clients there may be, so that none can use up the daemon's descriptors."""
+
+from __future__ import annotations
+
+import resource
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_OWN_FDS = 128
+"""Descriptors that the daemon keeps for itself: buffers, fences, the card, the loop."""
+_MOST = 1024
+
+
+class ClientLimits(NamedTuple):
+    """Connections that are accepted at once."""
+
+    total: int
+    per_uid: int
+    """One user cannot take the places of all others; root may."""
+
+    @classmethod
+    def from_rlimit(cls) -> ClientLimits:
+        """Take as many as RLIMIT_NOFILE leaves, after raising it as far as is allowed."""
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = _MOST + _OWN_FDS
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        total = max(1, allowed - _OWN_FDS)
+        return cls(total, max(1, total * 3 // 4))
+
+    def refuse(self, uid: int, connected: Sequence[int]) -> str:
+        """Say why a user may not connect; empty when he may.
+
+        Args:
+            uid: The user.
+            connected: The users of the connections that there are.
+        """
+        if len(connected) >= self.total:
+            return f"the daemon has {self.total} clients, which is all it takes"
+        if uid and connected.count(uid) >= self.per_uid:
+            return f"user {uid} has {self.per_uid} connections, which is all one user gets"
+        return ""
