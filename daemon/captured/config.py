@@ -30,6 +30,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     card: str = ""
     """The card's path; empty takes the first with a writeback connector."""
+    pattern: str = ""
+    """WxH@HZ of a test picture to serve instead of a display; needs no card."""
     output: str = ""
     """The display connector to capture; empty takes the first that is driven."""
     socket: str = DEFAULT_SOCKET

@@ -25,7 +25,7 @@ from capturectl.wire_errors import to_message
 from captured import config
 from captured.drm.card import Card, card_paths
 from captured.drm.resources import read_resources
-from captured.output import WritebackOutput
+from captured.output import PatternOutput, WritebackOutput
 from captured.reactor import Reactor
 from captured.server.limits import ClientLimits
 from captured.server.listener import Listener, Peer
@@ -59,6 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="PATH",
         help="card to use (default: the first with a writeback connector)",
     )
+    add("--pattern", metavar="WxH@HZ", help="serve a test picture; needs no card")
     add("--output", metavar="NAME", help="display to capture, such as HDMI-A-1")
     add(
         "--socket",
@@ -99,8 +100,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(settings: config.Config) -> int:
-    with open_card(settings.card) as card, Reactor() as reactor:
-        daemon = Daemon(card, settings, reactor)
+    with contextlib.ExitStack() as stack:
+        reactor = stack.enter_context(Reactor())
+        daemon = Daemon(_build_output(settings, reactor, stack), settings, reactor)
         try:
             reactor.handle_signals((signal.SIGTERM, signal.SIGINT), lambda _: reactor.stop())
             daemon.start()
@@ -108,6 +110,16 @@ def _run(settings: config.Config) -> int:
         finally:
             daemon.close()
     return 0
+
+
+def _build_output(
+    settings: config.Config, reactor: Reactor, stack: contextlib.ExitStack
+) -> WritebackOutput | PatternOutput:
+    """Build what the settings name; the card that it needs is left to the stack."""
+    if settings.pattern:
+        return PatternOutput(_STREAM, settings, reactor)
+    card = stack.enter_context(open_card(settings.card))
+    return WritebackOutput(_STREAM, card, settings, reactor)
 
 
 def open_card(path: str) -> Card:
@@ -167,23 +179,21 @@ def _no_writeback(path: str) -> CaptureUnsupportedError:
 
 
 class Daemon:
-    """The parts of a running daemon. Open until `close()`; borrows the card and the loop."""
+    """The parts of a running daemon. Open until `close()`; owns the output, borrows the loop."""
 
-    def __init__(self, card: Card, settings: config.Config, reactor: Reactor) -> None:
-        """Build it; nothing is touched and nobody is served yet.
-
-        Raises:
-            CaptureError: There is no such output, or nothing that could capture it.
-        """
+    def __init__(
+        self, output: WritebackOutput | PatternOutput, settings: config.Config, reactor: Reactor
+    ) -> None:
+        """Build it; nothing is touched and nobody is served yet."""
         self._settings = settings
         self._reactor = reactor
-        self._driver = card.version().name
+        self._driver = output.driver
         self._instance = secrets.randbits(64)
         self._sessions: set[Session] = set()
         self._listener: Listener | None = None
         self._limits = ClientLimits.from_rlimit()
-        self._outputs = {_STREAM: WritebackOutput(_STREAM, card, settings, reactor)}
-        self._streams = {number: output.stream for number, output in self._outputs.items()}
+        self._output = output
+        self._streams = {_STREAM: output.stream}
 
     def start(self) -> None:
         """Check the outputs, clean up after a crash, and listen.
@@ -191,8 +201,7 @@ class Daemon:
         Raises:
             CaptureError: The socket cannot be made.
         """
-        for output in self._outputs.values():
-            output.start()
+        self._output.start()
         self._listener = Listener(
             Path(self._settings.socket), self._reactor, self._accept, self._settings.group
         )
@@ -201,8 +210,7 @@ class Daemon:
     def close(self) -> None:
         """Say goodbye to every client, give the displays back, stop listening."""
         with contextlib.ExitStack() as last:  # whatever fails, the displays are given back
-            for output in self._outputs.values():
-                last.callback(output.close)
+            last.callback(self._output.close)
             for session in self._sessions.copy():
                 last.callback(session.say_bye, protocol.ByeReason.SHUTDOWN)
             if self._listener is not None:

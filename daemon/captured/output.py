@@ -11,6 +11,7 @@ from capturectl.errors import CaptureError, CaptureLostError, CaptureUnsupported
 from capturectl.fourcc import MODIFIER_LINEAR
 from captured.capture.engine import Engine, Settings
 from captured.capture.pacing import Policy, policy_of
+from captured.capture.pattern import PatternSource, parse_geometry
 from captured.capture.source import Geometry
 from captured.drm.writeback import FlipQueue, Outlook, Wishes, WritebackSource
 from captured.server.stream import OutputLook, Stream
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from captured.reactor import Reactor
 
 log = logging.getLogger(__name__)
+
+_PATTERN_NAME = "Pattern-1"
 
 
 class WritebackOutput:
@@ -39,6 +42,7 @@ class WritebackOutput:
             CaptureUnsupportedError: No writeback connector can serve it.
         """
         self._card = card
+        self.driver = card.version().name
         wishes = Wishes(settings.output, settings.fourcc, settings.modeset)
         self._source = WritebackSource(card, FlipQueue(card), wishes, stream_id)
         self._last = self._source.look()
@@ -47,8 +51,8 @@ class WritebackOutput:
             self._last.name,
             self._source,
             reactor,
-            Settings(settings.buffers, settings.linger, protocol.LEASE_MS / 1000),
-            _policy(card.version().name, settings.settle),
+            _engine_settings(settings),
+            _policy(self.driver, settings.settle),
         )
         self.stream = Stream(
             stream_id, self._engine, self._source.kind, card.path, self.look, self._fourcc
@@ -60,8 +64,8 @@ class WritebackOutput:
         What stands in the way is logged: it may pass, and every client is told.
         """
         last = self._last
-        driver = self._card.version().name
-        log.info("%s (%s): %s through %s", self._card.path, driver, last.name, last.writeback)
+        path, name = self._card.path, last.name
+        log.info("%s (%s): %s through %s", path, self.driver, name, last.writeback)
         self._try(self._source.reconcile)
         self._try(self._source.prove)
 
@@ -106,6 +110,41 @@ class WritebackOutput:
     def close(self) -> None:
         """Give the display back. Twice is fine."""
         self._engine.close()
+
+
+class PatternOutput:
+    """The test picture, as an output. Open until `close()`; owns its engine."""
+
+    def __init__(self, stream_id: int, settings: Config, reactor: Reactor) -> None:
+        """Build it.
+
+        Raises:
+            UsageError: The setting is no geometry.
+        """
+        self.driver = "pattern"
+        self._geometry = parse_geometry(settings.pattern)
+        source = PatternSource(self._geometry)
+        self._engine = Engine(_PATTERN_NAME, source, reactor, _engine_settings(settings), Policy())
+        self.stream = Stream(
+            stream_id, self._engine, source.kind, "", self.look, lambda: self._geometry.fourcc
+        )
+
+    def start(self) -> None:
+        """Nothing is in its way."""
+        log.info("pattern: %dx%d, no display involved", *self._geometry[:2])
+
+    def look(self) -> OutputLook:
+        """Say how it is, which is always the same."""
+        geometry = self._geometry
+        return OutputLook(_PATTERN_NAME, 0, 0, "", geometry, (geometry.fourcc,), None)
+
+    def close(self) -> None:
+        """End it. Twice is fine."""
+        self._engine.close()
+
+
+def _engine_settings(settings: Config) -> Settings:
+    return Settings(settings.buffers, settings.linger, protocol.LEASE_MS / 1000)
 
 
 def _policy(driver: str, settle: float | None) -> Policy:

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+"""A daemon that serves the test picture, and clients of it: no card is needed."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import capturectl as library
+from tests.support.processes import PROJECT, DaemonProcess, capturectl, captured, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+WIDTH, HEIGHT = 640, 360
+GREEN_BAR = (0, 192, 0)
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
+    with DaemonProcess(tmp_path / "captured.sock", "--pattern", f"{WIDTH}x{HEIGHT}@60") as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def c_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    program = tmp_path_factory.mktemp("c") / "client"
+    source = PROJECT / "docs/examples/client.c"
+    subprocess.run(
+        ["cc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-o", program, source], check=True
+    )
+    return program
+
+
+def number_of(frame: library.Frame) -> int:
+    bits = frame.array[4, 4 : 32 * 8 : 8, 0] > 127
+    return int("".join(str(int(bit)) for bit in bits), 2)
+
+
+@pytest.mark.slow
+def test_list_shows_the_pattern(daemon: DaemonProcess) -> None:
+    listed = json.loads(capturectl("list", "--json", socket=daemon.socket).stdout)
+    (output,) = listed["outputs"]
+    assert (output["name"], output["state"], output["source"]) == ("Pattern-1", "ready", "pattern")
+    assert (output["width"], output["height"], output["refresh_hz"]) == (WIDTH, HEIGHT, 60.0)
+
+
+@pytest.mark.slow
+def test_a_snapshot_says_that_it_is_a_pattern(daemon: DaemonProcess, tmp_path: Path) -> None:
+    file = tmp_path / "pattern.png"
+    assert capturectl("snapshot", str(file), socket=daemon.socket).returncode == 0
+    with Image.open(file) as image:
+        assert image.size == (WIDTH, HEIGHT)
+        assert image.info["source"] == "pattern"
+        assert image.convert("RGB").getpixel((WIDTH // 2, HEIGHT - 10)) == GREEN_BAR
+
+
+@pytest.mark.slow
+def test_every_frame_carries_its_own_number(daemon: DaemonProcess) -> None:
+    with library.connect(str(daemon.socket)) as client, client.stream(timeout=10) as stream:
+        for frame, _ in zip(stream, range(30), strict=False):
+            assert number_of(frame) == frame.sequence
+
+
+@pytest.mark.slow
+def test_a_client_that_wants_the_glass_is_refused_the_pattern(daemon: DaemonProcess) -> None:
+    with (
+        library.connect(str(daemon.socket)) as client,
+        pytest.raises(library.CaptureUnsupportedError) as caught,
+    ):
+        client.snapshot(sources=library.Source.WRITEBACK)
+    assert caught.value.code == "source"
+
+
+@pytest.mark.slow
+def test_a_killed_client_costs_the_others_nothing(daemon: DaemonProcess) -> None:
+    words = ["import sys, time, capturectl", "c = capturectl.connect(sys.argv[1])"]
+    words += ["f = c.snapshot()", "print(f.sequence, flush=True)", "time.sleep(60)"]
+    python = str(Path(sys.executable))
+    with subprocess.Popen(
+        [python, "-c", "\n".join(words), str(daemon.socket)], stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        before = daemon.fd_count()
+        holder.send_signal(signal.SIGKILL)
+    wait_until(lambda: daemon.fd_count() == before - 1, "the client's socket is closed")
+    with library.connect(str(daemon.socket)) as client:
+        client.snapshot().release()
+
+
+@pytest.mark.slow
+def test_many_clients_get_frames_in_order_without_new_descriptors(daemon: DaemonProcess) -> None:
+    def watch(_: int) -> list[int]:
+        with library.connect(str(daemon.socket)) as client, client.stream(timeout=10) as stream:
+            return [frame.sequence for frame, _ in zip(stream, range(40), strict=False)]
+
+    watch(0)
+    before = daemon.fd_count()
+    with ThreadPoolExecutor(8) as pool:
+        for sequences in pool.map(watch, range(8)):
+            assert sequences == sorted(set(sequences))
+            assert len(sequences) == 40
+    wait_until(lambda: daemon.fd_count() <= before, "every connection is closed")
+
+
+@pytest.mark.slow
+def test_the_c_client_of_the_documentation_gets_the_same_picture(
+    daemon: DaemonProcess, c_client: Path
+) -> None:
+    done = subprocess.run([c_client, daemon.socket], capture_output=True, check=True)
+    assert done.stderr == f"{WIDTH}x{HEIGHT} XR24\n".encode()
+    rows = np.frombuffer(done.stdout, np.uint8).reshape(HEIGHT, WIDTH, 4)
+    assert tuple(rows[HEIGHT - 10, WIDTH // 2, 2::-1]) == GREEN_BAR
+
+
+@pytest.mark.slow
+def test_what_is_no_geometry_is_a_usage_error(tmp_path: Path) -> None:
+    done = captured("--pattern", "big", "--socket", str(tmp_path / "s"))
+    assert done.returncode == 2
+    assert done.stderr == "captured: pattern 'big' is not WxH or WxH@HZ\n"
