@@ -8,7 +8,7 @@ KERNEL := $(or $(TEST_KERNEL_DIR),$(CACHE)/test-kernel)
 VM := tests/vm/run -k $(KERNEL)
 PACKAGES := $(shell sed 's/\#.*//' tests/vm/packages)
 
-.PHONY: help demo check lint types unit integration guest kernel packages venv dist clean
+.PHONY: help bench demo check lint types unit integration guest kernel packages venv dist clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -37,6 +37,9 @@ guest: venv kernel ## tests on the real driver, in the guest
 
 kernel: packages ## the test kernel: User Mode Linux with VKMS (once, about 6 minutes)
 	@tests/vm/build-kernel $(KERNEL)
+
+bench: venv ## the daemon's fan-out against a C program that does the same; prints ratios
+	@$(BIN)/python -m tests.bench.fanout --json bench.json
 
 packages: ## the Debian packages that the targets need
 	@missing=$$(dpkg-query -W -f '$${db:Status-Abbrev} $${Package}\n' $(PACKAGES) 2>&1 | \

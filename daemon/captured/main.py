@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import gc
 import logging
 import secrets
 import signal
@@ -106,6 +107,9 @@ def _run(settings: config.Config) -> int:
         try:
             reactor.handle_signals((signal.SIGTERM, signal.SIGINT), lambda _: reactor.stop())
             daemon.start()
+            # What exists by now stays; the collector need not look at it again.
+            gc.collect()
+            gc.freeze()
             reactor.run()
         finally:
             daemon.close()

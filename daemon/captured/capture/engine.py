@@ -171,6 +171,7 @@ class Engine:
         self._clock = clock
         self._settings = settings
         self._policy = policy
+        self._lease_ns = round(settings.lease_s * 1e9)
         self._subscribers: dict[Subscriber, _Wish] = {}
         self._step = Step.IN_STEP
         self._failed_proofs = 0
@@ -227,7 +228,7 @@ class Engine:
             return  # its pool is gone, and the memory with it
         pool.returned(slot, holder)
         if self._picture is not None:
-            self._offer(self._picture, holder)
+            self._offer(self._picture, holder, pool.spare)
         self.pump()
 
     def wake(self) -> None:
@@ -513,9 +514,10 @@ class Engine:
             self._source.vblank_of(job.number),
         )
         self._make_room(pool)
+        spare = pool.spare
         with self._handing_out():
             for subscriber in list(self._subscribers):
-                self._offer(self._picture, subscriber)
+                self._offer(self._picture, subscriber, spare)
 
     @contextlib.contextmanager
     def _handing_out(self) -> Iterator[None]:
@@ -526,26 +528,33 @@ class Engine:
         finally:
             self._is_handing_out = before
 
-    def _offer(self, picture: Picture, subscriber: Subscriber) -> None:
-        """Lend the newest picture to a subscriber that is due and has not had it."""
-        pool, now = self._pool, self._clock.now_ns()
+    def _offer(self, picture: Picture, subscriber: Subscriber, spare: int) -> None:
+        """Lend the newest picture to a subscriber that is due and has not had it.
+
+        Args:
+            picture: The newest.
+            subscriber: To whom.
+            spare: The pool's; lending the newest does not change it.
+        """
         wish = self._subscribers.get(subscriber)
         # Fresh by promise: nobody gets a job that was committed before it asked.
-        if pool is None or wish is None or picture.sequence <= wish.seen:
+        if wish is None or picture.sequence <= wish.seen:
             return
-        due = subscriber.due_ns()
+        due, now = subscriber.due_ns(), self._clock.now_ns()
         if due is None or due > now:
             return
         # Who has waited for as long as others may hold has its turn, known or not.
-        is_trusted = subscriber.is_prompt or now - wish.since_ns > self._settings.lease_s * 1e9
-        if pool.spare > (0 if is_trusted else SLACK) and subscriber.deliver(picture):
+        is_trusted = subscriber.is_prompt or now - wish.since_ns > self._lease_ns
+        if spare > (0 if is_trusted else SLACK) and subscriber.deliver(picture):
             picture.slot.lend(subscriber, now)
             if subscriber in self._subscribers:
                 self._subscribers[subscriber] = _Wish(picture.sequence, now)
 
     def _make_room(self, pool: Pool) -> None:
         """Take back overdue leases while so many slots are held that clients go without."""
-        before_ns = self._clock.now_ns() - round(self._settings.lease_s * 1e9)
+        if pool.spare > SLACK:
+            return
+        before_ns = self._clock.now_ns() - self._lease_ns
         with self._handing_out():
             for slot in list(pool.overdue(before_ns)):
                 if pool.spare <= SLACK and slot.holders:

@@ -69,6 +69,12 @@ def _pixel(colour: int) -> bytes:
 
 
 @cache
+def _bits_of(byte: int) -> bytes:
+    """Return the row of squares of one byte, highest bit first."""
+    return b"".join(_pixel(0xFFFFFF if byte >> (7 - i) & 1 else 0) * BIT for i in range(8))
+
+
+@cache
 def _row_of_bars(width: int) -> bytes:
     edges = [width * i // len(BAR_COLOURS) for i in range(len(BAR_COLOURS) + 1)]
     return b"".join(
@@ -100,8 +106,7 @@ class PatternMemory:
 
     def draw(self, number: int) -> None:
         """Draw the picture of a capture: its number, and the box in its place."""
-        bits = (_pixel(0xFFFFFF if number >> (BITS - 1 - i) & 1 else 0) * BIT for i in range(BITS))
-        row = b"".join(bits)
+        row = b"".join(map(_bits_of, (number & 0xFFFF_FFFF).to_bytes(BITS // 8, "big")))
         for y in range(BIT):
             self._map[y * self._pitch : y * self._pitch + len(row)] = row
         self._draw_box(self._box_x, None)

@@ -83,7 +83,8 @@ class Slot:
 
     def lend(self, holder: Holder, now_ns: int) -> None:
         """READY or LENT -> LENT: one more client reads it."""
-        if self.state not in {SlotState.READY, SlotState.LENT} or holder in self.holders:
+        is_written = self.state is SlotState.LENT or self.state is SlotState.READY
+        if not is_written or holder in self.holders:
             raise RuntimeError(f"{self!r} cannot be lent to {holder!r}")
         self.holders[holder] = now_ns
         self.state = SlotState.LENT
@@ -182,12 +183,12 @@ class Pool:
 
         At 0 the newest may not be lent: it would be missing when the next is written.
         """
-        held = sum(
-            slot.state in {SlotState.LENT, SlotState.QUARANTINED}
-            for slot in self._slots
-            if slot is not self.newest
-        )
-        return max(0, len(self._slots) - RESERVE - held)
+        lent, lost, newest = SlotState.LENT, SlotState.QUARANTINED, self.newest
+        left = len(self._slots) - RESERVE
+        for slot in self._slots:
+            if (slot.state is lent or slot.state is lost) and slot is not newest:
+                left -= 1
+        return max(0, left)
 
     def returned(self, slot: Slot, holder: Holder) -> None:
         """A client gave a slot back; it is freed when it was the last and a newer one exists."""

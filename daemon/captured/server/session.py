@@ -36,8 +36,6 @@ log = logging.getLogger(__name__)
 _REVOCATIONS_LIMIT = 3
 _REVOCATIONS_SPAN_S = 10.0
 """A client that has so many frames taken back within so many seconds is cut off."""
-_PACKETS_AT_ONCE = 32
-"""Messages of one client in a row; then the others, and the fences, have their turn."""
 _OUTBOX_LIMIT = 256
 """Control messages that wait for a client to read; one more and it is cut off."""
 
@@ -87,7 +85,7 @@ class Session:
             if events & WRITABLE:
                 self._flush()
             if events & ~WRITABLE:
-                self._receive_all()
+                self._receive()
         except ProtocolError as error:
             log.warning("%s: %s", self, error)
             self._refuse(error)
@@ -101,21 +99,19 @@ class Session:
             log.exception("%s: internal error; cut off", self)
             self.close()
 
-    def _receive_all(self) -> None:
-        for _ in range(_PACKETS_AT_ONCE):
-            if not self._transport:
-                return
-            try:
-                packet = self._transport.receive()
-            except BlockingIOError:
-                return
-            if packet is None:
-                self.close()
-                return
-            try:
-                self._handle(packet)
-            finally:
-                packet.close()
+    def _receive(self) -> None:
+        """Take one message; epoll calls again for the next, when others have had their turn."""
+        try:
+            packet = self._transport.receive()
+        except BlockingIOError:
+            return
+        if packet is None:
+            self.close()
+            return
+        try:
+            self._handle(packet)
+        finally:
+            packet.close()
 
     def _handle(self, packet: Packet) -> None:
         header = packet.header
