@@ -14,7 +14,6 @@ from capturectl.protocol import MAX_FDS, MAX_MESSAGE, Header, unpack_header
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
     from typing import Self
 
 _LAST_MESSAGES = 64
@@ -39,12 +38,7 @@ class Packet(NamedTuple):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close()
 
 

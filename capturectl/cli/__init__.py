@@ -7,7 +7,7 @@ import os
 import sys
 
 from capturectl.cli.options import build_parser
-from capturectl.errors import CaptureError
+from capturectl.errors import CaptureError, InterruptedByUser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _report(error, "--json" in words)
     except KeyboardInterrupt:
         sys.stderr.write("\n" if sys.stderr.isatty() else "")
-        return 130
+        return InterruptedByUser.exit_code
     except OSError as error:
         return _report(_system_error(error), "--json" in words)
     return status

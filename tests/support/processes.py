@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from types import TracebackType
     from typing import Self
 
@@ -158,12 +158,3 @@ def captured(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str
         [program("captured"), *arguments], env=os.environ | _ENVIRONMENT, timeout=30,
         check=False, capture_output=True, text=True, **options,
     )  # fmt: skip
-
-
-@contextlib.contextmanager
-def started(*processes: Process) -> Iterator[None]:
-    """End several processes together."""
-    with contextlib.ExitStack() as stack:
-        for process in processes:
-            stack.enter_context(process)
-        yield

@@ -11,7 +11,6 @@ from captured.drm import libdrm, uapi
 from captured.drm.ids import BlobId
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Self
 
     from captured.drm.card import Card
@@ -49,12 +48,7 @@ class Blob:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close()
 
 

@@ -16,7 +16,6 @@ from captured.drm import libdrm, uapi
 
 if TYPE_CHECKING:
     import ctypes
-    from types import TracebackType
     from typing import Self
 
 log = logging.getLogger(__name__)
@@ -202,12 +201,7 @@ class Card:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close()
 
     def __bool__(self) -> bool:

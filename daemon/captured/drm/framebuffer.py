@@ -12,7 +12,6 @@ from captured.drm import uapi
 from captured.drm.ids import FbId, GemHandle
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Self
 
     from captured.drm.card import Card
@@ -83,12 +82,7 @@ class Framebuffer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close()
 
 
@@ -233,12 +227,7 @@ class BorrowedFramebuffer:
             ),
         )
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         while self._handles:
             handle = self._handles.pop()
             self._card.ioctl(uapi.GEM_CLOSE, uapi.GemClose(handle), f"buffer {handle}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-from ctypes import POINTER, c_char_p, c_int, c_uint32, c_uint64, c_ulong, c_void_p
+from ctypes import POINTER, c_int, c_uint32, c_ulong, c_void_p
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -102,21 +102,3 @@ def ioctl(fd: int, request: uapi.Request, argument: ctypes.Structure | None, wha
     if _bound("drmIoctl", c_int, c_int, c_ulong, c_void_p)(fd, request.number, pointer) < 0:
         code = ctypes.get_errno()
         raise OSError(code, f"{request.name}: {os.strerror(code)}", what)
-
-
-@cache
-def _libc_free() -> Any:  # noqa: ANN401 - ctypes
-    free = ctypes.CDLL(None).free
-    free.argtypes, free.restype = (c_void_p,), None
-    return free
-
-
-def modifier_name(modifier: int) -> str:
-    """Return libdrm's name of a layout modifier, or its hexadecimal number."""
-    pointer = _bound("drmGetFormatModifierName", c_void_p, c_uint64)(modifier)
-    if not pointer:
-        return f"0x{modifier:016x}"
-    try:
-        return (c_char_p(pointer).value or b"").decode()
-    finally:
-        _libc_free()(pointer)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from captured.drm import libdrm, uapi
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Self
 
     from capturectl.fd import OwnedFd
@@ -76,10 +75,5 @@ class SyncFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close()
