@@ -8,7 +8,7 @@ import contextlib
 import functools
 import gc
 import logging
-import secrets
+import os
 import signal
 import sys
 from pathlib import Path
@@ -192,7 +192,7 @@ class Daemon:
         self._settings = settings
         self._reactor = reactor
         self._driver = output.driver
-        self._instance = secrets.randbits(64)
+        self._instance = int.from_bytes(os.urandom(8), "little")
         self._sessions: set[Session] = set()
         self._listener: Listener | None = None
         self._limits = ClientLimits.from_rlimit()

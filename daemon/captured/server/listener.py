@@ -7,7 +7,6 @@ import contextlib
 import errno
 import logging
 import os
-import shutil
 import socket
 import struct
 from typing import TYPE_CHECKING, NamedTuple
@@ -163,9 +162,11 @@ class Listener:
 
 
 def _give_to(path: Path, group: str) -> None:
+    import grp
+
     try:
-        shutil.chown(path, group=group)
-    except LookupError as error:
+        os.chown(path, -1, grp.getgrnam(group).gr_gid)
+    except KeyError as error:
         path.unlink()
         raise UsageError(f"there is no group {group}", "groupadd it, or name another") from error
 
