@@ -48,7 +48,8 @@ static struct header head(uint16_t code, uint32_t bytes, uint32_t stream)
 static void greet(int fd)
 {
     struct welcome w = { head(WELCOME, sizeof w, 0), 1, 1, 0, 1, 4, 250, "control", "C" };
-    struct stream s = { head(STREAM, sizeof s, 1), 1, 4, width, height, 60000, 0x34325258 };
+    struct stream s = { .h = head(STREAM, sizeof s, 1), .state = 1, .source = 4, .width = width,
+                        .height = height, .refresh = 60000, .fourcc = 0x34325258 };
     struct done d = { head(DONE, sizeof d, 1) };
     strcpy(s.name, "Pattern-1");
     send(fd, &w, sizeof w, 0); send(fd, &s, sizeof s, 0); send(fd, &d, sizeof d, 0);
