@@ -226,7 +226,7 @@ def test_any_encoder_of_a_dark_display_may_clone() -> None:
     check_clone(found, choose_route(found))
 
 
-# -- what the review of other boards taught ------------------------------------------------------
+# -- other boards ---------------------------------------------------------------------------------
 
 
 def test_a_lit_display_is_preferred_to_one_whose_crtc_is_off() -> None:
