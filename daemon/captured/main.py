@@ -26,6 +26,7 @@ from capturectl.wire_errors import to_message
 from captured import config
 from captured.drm.card import Card, card_paths
 from captured.drm.resources import read_resources
+from captured.drm.route import no_writeback
 from captured.output import PatternOutput, WritebackOutput
 from captured.reactor import Reactor
 from captured.server.limits import ClientLimits
@@ -167,19 +168,11 @@ def _with_capabilities(card: Card) -> Card:
     try:
         card.enable_client_capabilities()
         if not read_resources(card).writeback_connectors():
-            raise _no_writeback(card.path)
+            raise no_writeback(card.path)
     except BaseException:
         card.close()
         raise
     return card
-
-
-def _no_writeback(path: str) -> CaptureUnsupportedError:
-    return CaptureUnsupportedError(
-        f"{path} has no writeback connector",
-        "its driver or chip cannot write what it displays to memory; choose another --card",
-        code="no-writeback",
-    )
 
 
 class Daemon:

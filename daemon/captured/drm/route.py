@@ -92,6 +92,15 @@ def choose_crtc(resources: Resources, display: Connector) -> Crtc:
     )
 
 
+def no_writeback(card: str) -> CaptureUnsupportedError:
+    """Return the error for a card that cannot write what it displays."""
+    return CaptureUnsupportedError(
+        f"{card} has no writeback connector",
+        "its driver or chip cannot write what it displays to memory; choose another --card",
+        code="no-writeback",
+    )
+
+
 def choose_route(
     resources: Resources, name: str = "", *, taken: Collection[int] = (), card: str = "the card"
 ) -> Route:
@@ -109,11 +118,7 @@ def choose_route(
     """
     writebacks = resources.writeback_connectors()
     if not writebacks:
-        raise CaptureUnsupportedError(
-            f"{card} has no writeback connector",
-            "its driver or chip cannot write what it displays to memory; choose another --card",
-            code="no-writeback",
-        )
+        raise no_writeback(card)
     display = choose_display(resources, name)
     crtc = choose_crtc(resources, display)
     reachable = [

@@ -210,7 +210,7 @@ class WritebackSource:
     # -- looking ------------------------------------------------------------------------------
 
     def look(self, taken: Collection[int] = ()) -> Outlook:
-        """Say how the output looks now, without becoming master.
+        """Say how the output looks now; if all seems well, ask to be master for a moment.
 
         Raises:
             CaptureError: There is no such output, or no way to capture it.
@@ -278,7 +278,7 @@ class WritebackSource:
             return False
         log.info("%s was left attached", way.writeback.name)
         with self._as_master():
-            self._detach_connectors([way.writeback])
+            self._take_off(way.writeback)
             if way.is_lit and not any(plane.fb_id for plane in found.planes_on(way.crtc)):
                 # What a daemon lit with its own picture is dark since that picture died with it.
                 modeset.put_out(self._card, way)
@@ -366,14 +366,13 @@ class WritebackSource:
             last.callback(self._leave_master)
             if attachment.lit is not None:
                 last.callback(_unless_gone, name, attachment.lit.close)
-            _unless_gone(name, lambda: self._detach_connectors([attachment.route.writeback]))
+            _unless_gone(name, lambda: self._take_off(attachment.route.writeback))
 
-    def _detach_connectors(self, connectors: list[resources.Connector]) -> None:
+    def _take_off(self, connector: resources.Connector) -> None:
         request = AtomicReq(self._card)
-        for connector in connectors:
-            request.add(connector.connector_id, connector.properties, "CRTC_ID", 0)
+        request.add(connector.connector_id, connector.properties, "CRTC_ID", 0)
         request.commit(allow_modeset=True)
-        log.info("detached %s", ", ".join(connector.name for connector in connectors))
+        log.info("detached %s", connector.name)
 
     # -- capturing ----------------------------------------------------------------------------
 
