@@ -100,8 +100,78 @@ class Flag(IntFlag):
     """File descriptors come with the message."""
 
 
+class Capability(IntFlag):
+    """What one side can do beside the basics; both HELLO and WELCOME carry a set."""
+
+    EARLY = 1
+    """EARLY frames: of the daemon, that its source has fences to send; of the client, that it
+    can take them."""
+    WATCH = 2
+    """QUERY, WATCH and DISCONNECT are answered."""
+
+
 class SubscribeFlag(IntFlag):
-    """What a subscription wants beside its numbers; none yet in version 1."""
+    """What a subscription wants beside its numbers."""
+
+    EARLY = 1
+    """EARLY instead of FRAME: each picture is announced, with its fence, before it is written."""
+
+
+class Query(IntFlag):
+    """What a QUERY asks for."""
+
+    OUTPUTS = 1
+    """The description of every output, as after WELCOME."""
+    ENGINES = 2
+    """An ENGINE for every output."""
+    PLANES = 4
+    """A PLANE for every plane that is on a captured CRTC."""
+    CLIENTS = 8
+    """A CLIENT for every connection."""
+
+
+class EngineState(IntEnum):
+    """What the daemon is doing with an output."""
+
+    IDLE = 1
+    """Nothing: the output is as if the daemon were not there."""
+    CAPTURING = 2
+    """Attached, with subscribers."""
+    LINGERING = 3
+    """Attached, without subscribers."""
+    DOUBTED = 4
+    """Attached, proving that fences and pictures belong together after a lost capture."""
+    SUSPENDED = 5
+    """Detached with subscribers: they wait for the output to come back."""
+
+
+class ClientFlag(IntFlag):
+    """How a client's subscription stands."""
+
+    PAUSED = 1
+    """It said PAUSE."""
+    CLOGGED = 2
+    """It does not read."""
+    EARLY = 4
+    """It gets EARLY instead of FRAME."""
+
+
+class EventKind(IntEnum):
+    """What an EVENT is about."""
+
+    CLIENT_CONNECTED = 1
+    CLIENT_LEFT = 2
+    SUBSCRIBED = 3
+    UNSUBSCRIBED = 4
+    ATTACHED = 5
+    DETACHED = 6
+    OUTPUT_STATE = 7
+    """The output became ready, went off or is blocked; the word says which or why."""
+    MODE_CHANGED = 8
+    CAPTURE_LOST = 9
+    FRAME_REVOKED = 10
+    CLIENT_CUT_OFF = 11
+    """The daemon hung up; the word says why."""
 
 
 class ErrorFlag(IntFlag):
@@ -242,7 +312,7 @@ class Hello(NamedTuple):
     version_min: int
     version_max: int
     capabilities: int
-    """Bit set; none is defined in version 1."""
+    """`Capability` bits."""
     name: str
     """What the client calls itself, for status and logs."""
 
@@ -289,6 +359,27 @@ class Goodbye(NamedTuple):
     """The client leaves in good order; everything it holds is given back."""
 
 
+class AskQuery(NamedTuple):
+    """Ask how things are now. The answers carry the serial; a DONE of stream 0 ends them."""
+
+    what: int
+    """`Query` bits."""
+
+
+class Watch(NamedTuple):
+    """Ask for an EVENT of everything that happens from now on, or for no more of them."""
+
+    is_wanted: int
+    """1 or 0."""
+
+
+class Disconnect(NamedTuple):
+    """Cut another client off; answered by a DONE of stream 0, or ERROR."""
+
+    client: int
+    """Its number, from CLIENT."""
+
+
 # --- messages: daemon to client --------------------------------------------------------------
 
 
@@ -299,6 +390,7 @@ class Welcome(NamedTuple):
     streams: int
     """How many outputs follow."""
     capabilities: int
+    """`Capability` bits."""
     instance: int
     """A random number of this daemon's life; buffers outlive no other."""
     max_credits: int
@@ -391,6 +483,31 @@ class Frame(NamedTuple):
     flags: int
 
 
+class Early(NamedTuple):
+    """A picture is being written; its fence comes along as a sync_file fd.
+
+    Read the picture when the fence polls readable and its status is 1, as after FRAME. What the
+    daemon learns only then (vblank, the time of the last write) is not sent: the fence has the
+    time. RELEASE as usual, before or after the fence.
+    """
+
+    sequence: int
+    missed: int
+    time_commit_ns: int
+    buffer: int
+    generation: int
+    source: int
+    """`Source`."""
+    flags: int
+
+
+class BufferGone(NamedTuple):
+    """The daemon has given a buffer up: the client may unmap and close it now."""
+
+    buffer: int
+    generation: int
+
+
 class Ended(NamedTuple):
     """The subscription of the header's stream has ended: all its frames have been sent."""
 
@@ -433,6 +550,115 @@ class Error(NamedTuple):
     hint: str
 
 
+class EngineStatus(NamedTuple):
+    """What the daemon has done and is doing with an output."""
+
+    state: int
+    """`EngineState`."""
+    subscribers: int
+    captured: int
+    """Pictures since the daemon started."""
+    missed: int
+    """Asked for, but not delivered by the source."""
+    lost: int
+    """Of those, captures whose fence never ended."""
+    revoked: int
+    """Leases taken back."""
+    attached: int
+    """How often it attached."""
+    time_ns: int
+    """CLOCK_MONOTONIC of this answer."""
+    time_error_ns: int
+    """CLOCK_MONOTONIC of the last error; 0 when there was none."""
+    pool_bytes: int
+    """Memory of all buffers of the pool."""
+    retired_bytes: int
+    """Memory of former pools that clients may hold still."""
+    generation: int
+    buffers: int
+    buffers_free: int
+    buffers_lent: int
+    buffers_quarantined: int
+    fps_millihertz: int
+    """Pictures per 1000 seconds, over the last captures."""
+    commit_to_fence_p50_us: int
+    """From asking for a picture to its last write, over the last captures."""
+    commit_to_fence_p99_us: int
+    fence_to_sent_p50_us: int
+    """From the last write until every client was sent the FRAME."""
+    fence_to_sent_p99_us: int
+    word: str
+    """Of the last error; empty when there was none."""
+    reason: str
+    hint: str
+
+
+class PlaneStatus(NamedTuple):
+    """A plane of the header's stream's CRTC that shows something."""
+
+    plane_id: int
+    fb_id: int
+    fourcc: int
+    x: int
+    """On the CRTC, pixels; may be negative."""
+    y: int
+    width: int
+    """On the CRTC, pixels."""
+    height: int
+    zpos: int
+    kind: str
+    """"Primary", "Overlay" or "Cursor"."""
+    setter: str
+    """The program that made its framebuffer, where the kernel tells; else empty."""
+
+
+class ClientStatus(NamedTuple):
+    """A connection, with its subscription of the header's stream; stream 0 when it has none."""
+
+    client: int
+    """Counts the connections since the daemon started; for DISCONNECT."""
+    time_connected_ns: int
+    """CLOCK_MONOTONIC."""
+    sent: int
+    """Frames sent to it."""
+    skipped: int
+    """Frames that it went without: no credit, or it did not read."""
+    revoked: int
+    """Frames taken back from it."""
+    pid: int
+    uid: int
+    gid: int
+    credits: int
+    """Frames that it could take now."""
+    held: int
+    """Frames that it has."""
+    max_fps_millihertz: int
+    flags: int
+    """`ClientFlag` bits."""
+    name: str
+
+
+class Event(NamedTuple):
+    """Something happened, for who watches."""
+
+    kind: int
+    """`EventKind`."""
+    pid: int
+    """Of the client that it is about; 0 when it is about none."""
+    client: int
+    """Its number."""
+    sequence: int
+    """Of the frame or capture that it is about; 0 when it is about none."""
+    time_ns: int
+    """CLOCK_MONOTONIC."""
+    uid: int
+    name: str
+    """The client's, or the output's."""
+    word: str
+    reason: str
+    hint: str
+
+
 class Bye(NamedTuple):
     """The daemon leaves in good order."""
 
@@ -447,6 +673,9 @@ RELEASE = Message(0x0004, Release, "<QII")
 GOODBYE = Message(0x0005, Goodbye, "<")
 PAUSE = Message(0x0006, Pause, "<")
 RESUME = Message(0x0007, Resume, "<")
+QUERY = Message(0x0008, AskQuery, "<I4x", name="QUERY")
+WATCH = Message(0x0009, Watch, "<I4x")
+DISCONNECT = Message(0x000A, Disconnect, "<Q")
 
 WELCOME = Message(0x8001, Welcome, "<IIQQII32s32s")
 STREAM = Message(0x8002, Stream, "<IIIIIIIII4x32s32s32s32s240s240s")
@@ -459,10 +688,17 @@ ERROR = Message(0x8008, Error, "<IIi4x32s240s240s")
 BYE = Message(0x8009, Bye, "<I4x")
 REVOKED = Message(0x800A, Revoked, "<QII")
 STATE = Message(0x800B, StateChange, "<I4x32s240s240s", name="STATE")
+EARLY = Message(0x800C, Early, "<QQQIIII", has_fds=True)
+BUFFER_GONE = Message(0x800D, BufferGone, "<II", name="BUFFER_GONE")
+ENGINE = Message(0x800E, EngineStatus, "<IIQQQQQQQQQIIIIIIIIII32s240s240s", name="ENGINE")
+PLANE = Message(0x800F, PlaneStatus, "<IIIiiIII16s32s", name="PLANE")
+CLIENT = Message(0x8010, ClientStatus, "<QQQQIIIIIIII32s", name="CLIENT")
+EVENT = Message(0x8011, Event, "<IIQQQI4x32s32s240s240s")
 
 FROM_CLIENT: tuple[Message[Any], ...] = (
-    HELLO, SUBSCRIBE, UNSUBSCRIBE, RELEASE, GOODBYE, PAUSE, RESUME,
+    HELLO, SUBSCRIBE, UNSUBSCRIBE, RELEASE, GOODBYE, PAUSE, RESUME, QUERY, WATCH, DISCONNECT,
 )  # fmt: skip
 FROM_DAEMON: tuple[Message[Any], ...] = (
     WELCOME, STREAM, FORMAT, DONE, BUFFER, FRAME, ENDED, ERROR, BYE, REVOKED, STATE,
+    EARLY, BUFFER_GONE, ENGINE, PLANE, CLIENT, EVENT,
 )  # fmt: skip

@@ -48,6 +48,17 @@ EXAMPLES: list[tuple[Message[Any], tuple[Any, ...], str]] = [
     (protocol.PAUSE, protocol.Pause(), f"0600 0000 10000000 {_SERIAL_STREAM}"),
     (protocol.RESUME, protocol.Resume(), f"0700 0000 10000000 {_SERIAL_STREAM}"),
     (
+        protocol.QUERY,
+        protocol.AskQuery(9),
+        f"0800 0000 18000000 {_SERIAL_STREAM} 09000000 00000000",
+    ),
+    (protocol.WATCH, protocol.Watch(1), f"0900 0000 18000000 {_SERIAL_STREAM} 01000000 00000000"),
+    (
+        protocol.DISCONNECT,
+        protocol.Disconnect(0x1122334455667788),
+        f"0a00 0000 18000000 {_SERIAL_STREAM} 8877665544332211",
+    ),
+    (
         protocol.WELCOME,
         protocol.Welcome(1, 2, 3, 0xA1A2A3A4A5A6A7A8, 4, 250, "vkms", "0.1.0"),
         f"0180 0000 70000000 {_SERIAL_STREAM}"
@@ -112,6 +123,45 @@ EXAMPLES: list[tuple[Message[Any], tuple[Any, ...], str]] = [
         f"0b80 0000 18020000 {_SERIAL_STREAM}"
         f"03000000 00000000 {text(b'out-of-step', 32)} {text(b'lost', 240)}"
         f"{text(b'reload', 240)}",
+    ),
+    (
+        protocol.EARLY,
+        protocol.Early(1, 2, 3, 4, 5, 6, 7),
+        f"0c80 0200 38000000 {_SERIAL_STREAM}"
+        "0100000000000000 0200000000000000 0300000000000000 04000000 05000000 06000000 07000000",
+    ),
+    (
+        protocol.BUFFER_GONE,
+        protocol.BufferGone(3, 9),
+        f"0d80 0000 18000000 {_SERIAL_STREAM} 03000000 09000000",
+    ),
+    (
+        protocol.ENGINE,
+        protocol.EngineStatus._make((*range(1, 22), "lost", "gone", "wait")),
+        f"0e80 0000 88020000 {_SERIAL_STREAM} 01000000 02000000"
+        + "".join(value.to_bytes(8, "little").hex() for value in range(3, 12))
+        + "".join(value.to_bytes(4, "little").hex() for value in range(12, 22))
+        + f"{text(b'lost', 32)} {text(b'gone', 240)} {text(b'wait', 240)}",
+    ),
+    (
+        protocol.PLANE,
+        protocol.PlaneStatus(40, 55, 0x34325258, -1, -2, 640, 480, 1, "Overlay", "weston"),
+        f"0f80 0000 60000000 {_SERIAL_STREAM} 28000000 37000000 58523234 ffffffff feffffff"
+        f"80020000 e0010000 01000000 {text(b'Overlay', 16)} {text(b'weston', 32)}",
+    ),
+    (
+        protocol.CLIENT,
+        protocol.ClientStatus(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, "viewer"),
+        f"1080 0000 70000000 {_SERIAL_STREAM}"
+        "0100000000000000 0200000000000000 0300000000000000 0400000000000000 05000000 06000000"
+        f"07000000 08000000 09000000 0a000000 0b000000 0c000000 {text(b'viewer', 32)}",
+    ),
+    (
+        protocol.EVENT,
+        protocol.Event(1, 2, 3, 4, 5, 6, "viewer", "slow", "too slow", "release"),
+        f"1180 0000 58020000 {_SERIAL_STREAM} 01000000 02000000 0300000000000000"
+        f"0400000000000000 0500000000000000 06000000 00000000 {text(b'viewer', 32)}"
+        f"{text(b'slow', 32)} {text(b'too slow', 240)} {text(b'release', 240)}",
     ),
 ]  # fmt: skip
 
@@ -187,8 +237,10 @@ def test_every_structure_is_aligned_as_a_c_compiler_would(message: Message[Any])
 
 
 @each_message
-def test_only_a_buffer_says_that_fds_come_with_it(message: Message[Any]) -> None:
-    assert bool(message.flags & protocol.Flag.HAS_FDS) == (message is protocol.BUFFER)
+def test_only_a_buffer_and_a_fence_say_that_fds_come_with_them(message: Message[Any]) -> None:
+    assert bool(message.flags & protocol.Flag.HAS_FDS) == (
+        message in {protocol.BUFFER, protocol.EARLY}
+    )
 
 
 # --- growth ----------------------------------------------------------------------------------

@@ -20,7 +20,8 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "protocol.md"
 MESSAGES = (*protocol.FROM_CLIENT, *protocol.FROM_DAEMON)
 ENUMS = (
     protocol.Flag, protocol.Source, protocol.State, protocol.ByeReason, protocol.ErrorFlag,
-    protocol.ErrorCode,
+    protocol.ErrorCode, protocol.Capability, protocol.SubscribeFlag, protocol.Query,
+    protocol.EngineState, protocol.ClientFlag, protocol.EventKind,
 )  # fmt: skip
 
 by_name = pytest.mark.parametrize("message", MESSAGES, ids=lambda message: message.name)
