@@ -13,7 +13,7 @@ from capturectl.fd import OwnedFd
 from capturectl.protocol import MAX_FDS, MAX_MESSAGE, Header, unpack_header
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Self
 
 _LAST_MESSAGES = 64
@@ -48,17 +48,9 @@ class Transport:
     Ownership: owns the socket. Not thread-safe.
     """
 
-    def __init__(self, sock: socket.socket, *, takes_fds: bool = True) -> None:
-        """Take ownership of a connected AF_UNIX SOCK_SEQPACKET socket.
-
-        Args:
-            sock: The socket.
-            takes_fds: Whether the peer may send descriptors. Where it may not, the kernel drops
-                them before they are installed: closing a descriptor of a stranger's choice can
-                take as long as the stranger likes.
-        """
+    def __init__(self, sock: socket.socket) -> None:
+        """Take ownership of a connected AF_UNIX SOCK_SEQPACKET socket."""
         self._socket: socket.socket | None = sock
-        self._control_space = _CONTROL_SPACE if takes_fds else 0
 
     def fileno(self) -> int:
         """Lend the fd, for a poller."""
@@ -90,6 +82,15 @@ class Transport:
         except (BrokenPipeError, ConnectionError) as error:
             raise CaptureLostError("the peer has closed the connection") from error
 
+    def raw(self) -> tuple[Callable[[int], bytes], Callable[[bytes], int]]:
+        """Lend the socket's own recv and send, for a peer that may send no descriptors.
+
+        Kernel: without room for them, descriptors that come along are dropped before they are
+        installed. Closing one of a stranger's choice could take as long as the stranger likes.
+        """
+        sock = self._open()
+        return sock.recv, sock.send
+
     def receive(self) -> Packet | None:
         """Receive one message; None when the peer has hung up.
 
@@ -102,7 +103,7 @@ class Transport:
         # Python's socket.recv_fds ignores its flags, so descriptors would be inherited.
         try:
             data, control, flags, _ = self._open().recvmsg(
-                MAX_MESSAGE, self._control_space, socket.MSG_CMSG_CLOEXEC
+                MAX_MESSAGE, _CONTROL_SPACE, socket.MSG_CMSG_CLOEXEC
             )
         except ConnectionError as error:
             raise CaptureLostError("the connection was reset") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
@@ -23,6 +23,9 @@ DEFAULT_FILE = Path("/etc/captured/captured.toml")
 _Buffers = Annotated[int, msgspec.Meta(ge=MINIMUM, le=64)]
 _Seconds = Annotated[float, msgspec.Meta(ge=0, le=86400 * 365)]
 _Fourcc = Annotated[str, msgspec.Meta(pattern=r"^([A-Z0-9]{2}[0-9A-Z ]{2})?\Z")]
+
+
+_Share = Annotated[str, msgspec.Meta(pattern=r"^(([0-9]+:)?[0-9]+)?\Z")]
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,6 +47,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Pixel format of the frames, by its four letters; empty takes the best there is."""
     buffers: _Buffers = 6
     """Size of the pool; two of them are never lent."""
+    memory: Literal["dumb", "sealed"] = "dumb"
+    """Where pictures lie: in the card's dumb buffers, or in sealed memfds."""
+    share: _Share = ""
+    """Commit through another program's open card: FD, or PID:FD. Empty: be master."""
     settle: _Seconds | None = None
     """Seconds between a fence and the next commit; unset takes what the driver needs."""
     linger: _Seconds = 10.0

@@ -24,11 +24,13 @@ from capturectl.errors import (
 from capturectl.version import VERSION
 from capturectl.wire_errors import to_message
 from captured import config
+from captured.drm.borrow import borrow_card
 from captured.drm.card import Card, card_paths
 from captured.drm.resources import read_resources
 from captured.drm.route import no_writeback
 from captured.output import PatternOutput, WritebackOutput
 from captured.reactor import Reactor
+from captured.server.hub import Hub
 from captured.server.limits import ClientLimits
 from captured.server.listener import Listener, Peer
 from captured.server.session import Session
@@ -71,6 +73,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--group", metavar="NAME", help="who may connect beside root (default: nobody)")
     add("--modeset", metavar="keep|preferred|WxH[@HZ]", help="what to do with a dark display")
     add("--format", metavar="FOURCC", help="pixel format of the frames, such as XR24")
+    add("--memory", metavar="dumb|sealed", help="sealed: no client can write to a picture at all")
+    add("--share", metavar="FD|PID:FD", help="commit through the open card of another program")
     add("--buffers", type=int, metavar="N", help="size of the pool (default: 6)")
     add("--linger", type=float, metavar="SEC", help="stay attached after the last client")
     add(
@@ -124,6 +128,8 @@ def _build_output(
     if settings.pattern:
         return PatternOutput(_STREAM, settings, reactor)
     card = stack.enter_context(open_card(settings.card))
+    if settings.share:
+        card.share(borrow_card(settings.share))
     return WritebackOutput(_STREAM, card, settings, reactor)
 
 
@@ -186,11 +192,10 @@ class Daemon:
         self._reactor = reactor
         self._driver = output.driver
         self._instance = int.from_bytes(os.urandom(8), "little")
-        self._sessions: set[Session] = set()
         self._listener: Listener | None = None
         self._limits = ClientLimits.from_rlimit()
         self._output = output
-        self._streams = {_STREAM: output.stream}
+        self._hub = Hub(reactor, {_STREAM: output.stream}, self._welcome)
 
     def start(self) -> None:
         """Check the outputs, clean up after a crash, and listen.
@@ -208,29 +213,30 @@ class Daemon:
         """Say goodbye to every client, give the displays back, stop listening."""
         with contextlib.ExitStack() as last:  # whatever fails, the displays are given back
             last.callback(self._output.close)
-            for session in self._sessions.copy():
-                last.callback(session.say_bye, protocol.ByeReason.SHUTDOWN)
+            last.callback(self._hub.say_bye, protocol.ByeReason.SHUTDOWN)
             if self._listener is not None:
                 self._listener.close()
 
     def _accept(self, transport: Transport, peer: Peer) -> None:
-        if (reason := self._limits.refuse(peer.uid, [s.peer.uid for s in self._sessions])) != "":
+        if (reason := self._limits.refuse(peer.uid, self._hub.uids())) != "":
             log.warning("%s refused: %s", peer, reason)
             error = CaptureBusyError(reason, "close some, or try again later", code="capacity")
             with contextlib.suppress(OSError, CaptureError):
                 transport.send(protocol.ERROR.pack(to_message(error, fatal=True)))
             transport.hang_up()
             return
-        session = Session(
-            transport, peer, self._reactor, self._streams, self._welcome, self._sessions.discard
-        )
-        self._sessions.add(session)
+        Session(transport, peer, self._hub)
+
+    def _capabilities(self) -> protocol.Capability:
+        has_fences = any(stream.has_fences for stream in self._hub.streams.values())
+        early = protocol.Capability.EARLY if has_fences else protocol.Capability(0)
+        return protocol.Capability.WATCH | early
 
     def _welcome(self) -> protocol.Welcome:
         return protocol.Welcome(
             protocol.VERSION_MAX,
-            len(self._streams),
-            0,
+            len(self._hub.streams),
+            self._capabilities(),
             self._instance,
             protocol.MAX_CREDITS,
             protocol.LEASE_MS,

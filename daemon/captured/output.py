@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from captured.config import Config
     from captured.drm.card import Card
+    from captured.drm.shown import ShownPlane
     from captured.reactor import Reactor
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,8 @@ class WritebackOutput:
         """
         self._card = card
         self.driver = card.version().name
-        wishes = Wishes(settings.output, settings.fourcc, settings.modeset)
+        is_sealed = settings.memory == "sealed"
+        wishes = Wishes(settings.output, settings.fourcc, settings.modeset, is_sealed)
         self._source = WritebackSource(card, FlipQueue(card), wishes, stream_id)
         self._last = self._source.look()
         self._source.pin(self._last.name)
@@ -55,7 +57,14 @@ class WritebackOutput:
             _policy(self.driver, settings.settle),
         )
         self.stream = Stream(
-            stream_id, self._engine, self._source.kind, card.path, self.look, self._fourcc
+            stream_id,
+            self._engine,
+            self._source.kind,
+            card.path,
+            self.look,
+            self._fourcc,
+            self._planes,
+            has_fences=self._source.has_fences,
         )
 
     def start(self) -> None:
@@ -107,6 +116,12 @@ class WritebackOutput:
         geometry = self._engine.geometry
         return geometry.fourcc if geometry else self._source.choose_fourcc(self._last.fourccs)
 
+    def _planes(self) -> list[protocol.PlaneStatus]:
+        try:
+            return [_plane_status(shown) for shown in self._source.shown_planes()]
+        except (CaptureError, OSError):
+            return []  # `look` says what is wrong
+
     def close(self) -> None:
         """Give the display back. Twice is fine."""
         self._engine.close()
@@ -150,6 +165,14 @@ def _engine_settings(settings: Config) -> Settings:
 def _policy(driver: str, settle: float | None) -> Policy:
     policy = policy_of(driver)
     return policy if settle is None else policy._replace(settle_s=settle)
+
+
+def _plane_status(shown: ShownPlane) -> protocol.PlaneStatus:
+    plane = shown.plane
+    where = shown.x, shown.y, shown.width, shown.height, shown.zpos
+    return protocol.PlaneStatus(
+        plane.plane_id, plane.fb_id, shown.fourcc, *where, plane.plane_type, shown.maker
+    )
 
 
 def _geometry(width: int, height: int, refresh_mhz: int) -> Geometry:

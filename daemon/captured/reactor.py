@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 READABLE = select.EPOLLIN
 WRITABLE = select.EPOLLOUT
 _SWEEP_AT = 64
+_REST_NS = 1_000_000
+"""How long clients wait after what comes first: see `Reactor`."""
 _LONGEST_WAIT_S = 3600.0
 """epoll counts milliseconds in an int."""
 
@@ -43,11 +45,18 @@ class Timer:
 class Reactor:
     """The daemon's loop. Open until `close()`; everything runs in the thread that runs it.
 
+    Some descriptors come first: fences. Their callbacks run before all others. Then the rest is
+    left alone for a millisecond, in which those who were told of a picture answer: taking the
+    answers together costs one wake-up, not one for each client.
+
     Ownership: owns its epoll fd and its wake-up pipe, borrows what it watches.
     """
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
+        self._first: set[int] = set()
+        self._first_only = select.poll()
+        self._rests_until_ns = 0
         self._callbacks: dict[int, Callable[[int], None]] = {}
         self._timers: list[tuple[int, int, Timer]] = []
         self._order = itertools.count()
@@ -65,14 +74,25 @@ class Reactor:
         self._callbacks[fd] = callback
         self._epoll.register(fd, events)
 
+    def watch_first(self, fd: int, callback: Callable[[int], None]) -> None:
+        """Call back whenever the fd is readable, before those of `watch`."""
+        self._callbacks[fd] = callback
+        self._epoll.register(fd, READABLE)
+        self._first_only.register(fd, READABLE)
+        self._first.add(fd)
+
     def change(self, fd: int, events: int) -> None:
         """Change which events of a watched fd count."""
         self._epoll.modify(fd, events)
 
     def unwatch(self, fd: int) -> None:
         """Stop watching; call it before the fd is closed."""
-        if self._callbacks.pop(fd, None) is not None:
-            self._epoll.unregister(fd)
+        if self._callbacks.pop(fd, None) is None:
+            return
+        self._epoll.unregister(fd)
+        if fd in self._first:
+            self._first.remove(fd)
+            self._first_only.unregister(fd)
 
     # -- time -------------------------------------------------------------------------------
 
@@ -135,19 +155,39 @@ class Reactor:
         Args:
             timeout: Seconds to wait at most; None waits for as long as it takes.
         """
-        for fd, events in self._epoll.poll(self._wait_time(timeout)):
-            callback = self._callbacks.get(fd)
-            if callback is not None:  # an earlier callback of the batch may have ended it
+        if self._rests_until_ns:
+            self._rest(timeout)
+        ready = self._epoll.poll(self._wait_time(timeout))
+        first = self._first
+        for fd, events in ready:
+            if fd in first and (callback := self._callbacks.get(fd)) is not None:
                 callback(events)
-        self._run_timers()
+                self._rests_until_ns = self.now_ns() + _REST_NS
+        if len(ready) > 1 or not self._rests_until_ns:
+            for fd, events in ready:
+                # An earlier callback of the batch may have ended it.
+                if fd not in first and (callback := self._callbacks.get(fd)) is not None:
+                    callback(events)
+        if self._timers and self._timers[0][0] <= self.now_ns():
+            self._run_timers()
+
+    def _rest(self, timeout: float | None) -> None:
+        """Leave the clients alone for a little, unless something comes that goes before them."""
+        left_s = (self._rests_until_ns - self.now_ns()) / 1e9
+        self._rests_until_ns = 0
+        wait_s = self._wait_time(timeout)
+        if left_s > 0 and wait_s:
+            self._first_only.poll(1000 * (left_s if wait_s < 0 else min(wait_s, left_s)))
 
     def _wait_time(self, timeout: float | None) -> float:
-        while self._timers and self._timers[0][2].callback is None:
-            heapq.heappop(self._timers)
-        if not self._timers:
+        """Say how long epoll may wait; below 0 is for ever."""
+        timers = self._timers
+        while timers and timers[0][2].callback is None:
+            heapq.heappop(timers)
+        if not timers:
             return -1 if timeout is None else timeout
-        until = max(0.0, (self._timers[0][0] - self.now_ns()) / 1e9)
-        until = min(until, _LONGEST_WAIT_S)
+        until = (timers[0][0] - self.now_ns()) / 1e9
+        until = min(max(0.0, until), _LONGEST_WAIT_S)
         return until if timeout is None else min(until, timeout)
 
     def _run_timers(self) -> None:

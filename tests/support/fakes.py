@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import heapq
 import itertools
 import os
@@ -14,14 +15,17 @@ from capturectl.errors import CaptureLostError
 from capturectl.fd import OwnedFd
 from capturectl.fourcc import fourcc_code
 from capturectl.protocol import Source as SourceKind
+from captured.capture.audience import NEVER
+from captured.capture.outlet import NoOutlet
 from captured.capture.source import FenceResult, Geometry, Plane, SourceBusy, Vblank
 from captured.reactor import Reactor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from capturectl.errors import CaptureError
-    from captured.capture.engine import Engine, Picture
+    from captured.capture.audience import Picture, Subscriber
+    from captured.capture.engine import Engine
     from captured.capture.pool import Slot
     from captured.capture.source import Memory
 
@@ -63,7 +67,7 @@ class FakeClock:
     def call_later(self, seconds: float, callback: Callable[[], None]) -> FakeTimer:
         return self.call_at(self._now + round(seconds * SECOND_NS), callback)
 
-    def watch(self, fd: int, callback: Callable[[int], None]) -> None:
+    def watch_first(self, fd: int, callback: Callable[[int], None]) -> None:
         self._callbacks[fd] = callback
 
     def unwatch(self, fd: int) -> None:
@@ -110,7 +114,7 @@ class VirtualReactor(Reactor):
 
     def turn(self) -> None:
         """Run what is due and what is readable, and what follows from that."""
-        for _ in range(4):
+        for _ in range(8):
             self.run_once(0)
 
     def advance(self, seconds: float) -> None:
@@ -220,13 +224,15 @@ class FakeSource:
     """A source whose captures end when the test says so.
 
     An error set as `attach_error`, `allocate_error` or `commit_error` is raised there until
-    it is taken away; `is_busy` makes it refuse commits with EBUSY.
+    it is taken away; `is_busy` makes it refuse commits with EBUSY, `refusals` so many with
+    EINVAL.
     """
 
     def __init__(
         self, geometry: Geometry = GEOMETRY, memory: Callable[[], FakeMemory] = FakeMemory
     ) -> None:
         self.kind = SourceKind.WRITEBACK
+        self.has_fences = True
         self.geometry = geometry
         self.is_attached = False
         self.attach_count = 0
@@ -238,6 +244,7 @@ class FakeSource:
         self.attach_error: Exception | None = None
         self.allocate_error: Exception | None = None
         self.commit_error: Exception | None = None
+        self.refusals = 0
         self._make_memory = memory
 
     def attach(self) -> Geometry:
@@ -262,6 +269,9 @@ class FakeSource:
             raise CaptureLostError("not attached")
         if self.is_busy:
             raise SourceBusy
+        if self.refusals:
+            self.refusals -= 1
+            raise OSError(errno.EINVAL, "Invalid argument")
         if self.commit_error is not None:
             raise self.commit_error
         if any(job.fence.is_pending and not job.fence.is_closed for job in self.jobs):
@@ -297,18 +307,28 @@ class FakeSubscriber:
         *,
         takes: bool = True,
         is_prompt: bool = True,
+        is_early: bool = False,
     ) -> None:
         self.credits = credits
         self.takes = takes
         self.is_prompt = is_prompt
+        self.is_early = is_early
         self.due = 0
+        self.seen = self.served_ns = 0
         self.pictures: list[Picture] = []
+        self.fences: list[int] = []
         self.taken_back: list[int] = []
+        self.never_written: list[int] = []
         self.errors: list[CaptureError] = []
         self.states: list[str] = []
 
-    def due_ns(self) -> int | None:
-        return self.due if self.credits > 0 else None
+    @property
+    def due_ns(self) -> int:
+        return self.due if self.credits > 0 else NEVER
+
+    @due_ns.setter
+    def due_ns(self, due_ns: int) -> None:
+        self.due = due_ns
 
     def deliver(self, picture: Picture) -> bool:
         if self.takes:
@@ -316,10 +336,20 @@ class FakeSubscriber:
             self.pictures.append(picture)
         return self.takes
 
-    def revoked(self, slot: Slot) -> None:
+    def announce(self, picture: Picture, fence: int) -> bool:
+        self.fences.append(fence)
+        return self.deliver(picture)
+
+    def holds(self, slot: Slot) -> bool:
+        return any(picture.slot is slot for picture in self.pictures)
+
+    def revoked(self, slot: Slot, *, is_overdue: bool) -> None:
         picture = next(picture for picture in self.pictures if picture.slot is slot)
         self.pictures.remove(picture)
-        self.taken_back.append(picture.sequence)
+        (self.taken_back if is_overdue else self.never_written).append(picture.sequence)
+
+    def reshaped(self) -> None:
+        self.states.append("reshaped")
 
     def state_changed(self, problem: CaptureError | None) -> None:
         self.states.append(problem.code if problem else "")
@@ -336,6 +366,40 @@ class FakeSubscriber:
         """Give the oldest picture back; its credit returns."""
         self.credits += 1
         engine.release(self.pictures.pop(0).slot, self)
+
+
+class FakeOutlet(NoOutlet):
+    """Hands pictures straight to fake subscribers, and notes the news."""
+
+    def __init__(self) -> None:
+        self.news: list[object] = []
+
+    def deliver(self, picture: Picture, subscribers: Sequence[Subscriber]) -> list[Subscriber]:
+        return [s for s in subscribers if isinstance(s, FakeSubscriber) and s.deliver(picture)]
+
+    def announce(
+        self, picture: Picture, fence: int, subscribers: Sequence[Subscriber]
+    ) -> list[Subscriber]:
+        fakes = [s for s in subscribers if isinstance(s, FakeSubscriber)]
+        return [s for s in fakes if s.announce(picture, fence)]
+
+    def attached(self) -> None:
+        self.news.append("attached")
+
+    def detached(self) -> None:
+        self.news.append("detached")
+
+    def pool_freed(self, generation: int) -> None:
+        self.news.append(("freed", generation))
+
+    def slot_replaced(self, slot: Slot) -> None:
+        self.news.append(("replaced", slot.generation, slot.index))
+
+    def capture_lost(self, sequence: int) -> None:
+        self.news.append(("lost", sequence))
+
+    def problem_changed(self, problem: CaptureError | None) -> None:
+        self.news.append(problem.code if problem else "")
 
 
 def drain(clock: FakeClock, source: FakeSource, limit: int = 24) -> None:

@@ -37,6 +37,7 @@ from tests.support import picture
 
 if TYPE_CHECKING:
     import mmap
+    from collections.abc import Callable
 
 JUNK = 0x5A
 """In the X byte, which means nothing and must not show."""
@@ -79,12 +80,19 @@ class Surface(NamedTuple):
 class Scene:
     """A lit display with three planes. Lit until `close()`, or until its file is closed."""
 
-    def __init__(self, card: Card, mode: Mode) -> None:
+    def __init__(self, card: Card, mode: Mode, *, keeps_master: bool) -> None:
         self.card = card
+        self.keeps_master = keeps_master
         self.frame = 0
         self.surfaces: list[Surface] = []
-        card.take_master()
-        self.show(mode)
+        self.as_master(lambda: self.show(mode))
+
+    def as_master(self, step: Callable[[], None]) -> None:
+        """Do something that only a master may."""
+        self.card.take_master()
+        step()
+        if not self.keeps_master:
+            self.card.drop_master()
 
     def show(self, mode: Mode) -> None:
         """Set a mode and put up new planes; needs master."""
@@ -148,7 +156,8 @@ class Scene:
 
     def describe(self) -> dict[str, object]:
         """Return what the test needs to know."""
-        return {"frame": self.frame, "width": self.mode.width, "height": self.mode.height}
+        size = {"width": self.mode.width, "height": self.mode.height}
+        return {"frame": self.frame, "fd": self.card.fileno(), **size}
 
 
 def _obey(scene: Scene, words: list[str]) -> float | None:
@@ -167,17 +176,12 @@ def _obey(scene: Scene, words: list[str]) -> float | None:
         case ["drop"]:
             scene.card.drop_master()
         case ["dark"]:
-            scene.card.take_master()
-            scene.put_out()
-            scene.card.drop_master()
+            scene.as_master(scene.put_out)
         case ["off" | "on" as which]:
-            scene.card.take_master()
-            scene.set_active(which == "on")
-            scene.card.drop_master()
+            scene.as_master(lambda: scene.set_active(which == "on"))
         case ["mode", width, height, hz]:
-            scene.card.take_master()
-            scene.show(make_mode(int(width), int(height), float(hz)))
-            scene.card.drop_master()
+            mode = make_mode(int(width), int(height), float(hz))
+            scene.as_master(lambda: scene.show(mode))
         case _:
             raise ValueError(f"unknown command {' '.join(words)}")
     return None
@@ -218,9 +222,8 @@ def main() -> None:
     width, height = map(int, size.split("x"))
     with Card.open(options.card) as card:
         card.enable_client_capabilities()
-        scene = Scene(card, make_mode(width, height, float(hz or 60)))
-        if not options.keep_master:
-            card.drop_master()
+        mode = make_mode(width, height, float(hz or 60))
+        scene = Scene(card, mode, keeps_master=options.keep_master)
         sys.stdout.write(json.dumps(scene.describe()) + "\n")
         sys.stdout.flush()
         _serve(scene, options.run)

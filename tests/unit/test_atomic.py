@@ -39,8 +39,7 @@ class FakeCard:
         self.submitted: list[Submitted] = []
         self.fence = -1
 
-    def ioctl(self, request: uapi.Request, argument: uapi.Atomic) -> None:
-        assert request.number == 0xC03864BC
+    def commit(self, argument: uapi.Atomic) -> None:
         count = argument.count_objs
         objects = (ctypes.c_uint32 * count).from_address(argument.objs_ptr)
         counts = (ctypes.c_uint32 * count).from_address(argument.count_props_ptr)

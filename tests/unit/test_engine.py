@@ -14,6 +14,7 @@ from capturectl.errors import (
     CaptureLostError,
     CaptureTimeoutError,
     NotAllowedError,
+    OutputOffError,
 )
 from captured.capture.engine import Engine, Settings
 from captured.capture.pacing import Policy
@@ -23,6 +24,7 @@ from tests.support.fakes import (
     GEOMETRY,
     START_NS,
     FakeClock,
+    FakeOutlet,
     FakeSource,
     FakeSubscriber,
     FencedMemory,
@@ -58,6 +60,7 @@ def make(clock: FakeClock) -> Iterator[Callable[[FakeSource, Policy], Engine]]:
 
     def build(source: FakeSource, policy: Policy) -> Engine:
         engines.append(Engine("HDMI-A-1", source, clock, SETTINGS, policy))
+        engines[-1].outlet = FakeOutlet()
         return engines[-1]
 
     yield build
@@ -447,8 +450,8 @@ class Leaver(FakeSubscriber):
 
     engine: Engine
 
-    def revoked(self, slot: Slot) -> None:
-        super().revoked(slot)
+    def revoked(self, slot: Slot, *, is_overdue: bool) -> None:
+        super().revoked(slot, is_overdue=is_overdue)
         self.engine.unsubscribe(self)
         self.credits = 0
         while self.pictures:
@@ -636,36 +639,253 @@ def test_failed_captures_with_good_ones_between_fail_nobody(
     assert subscriber.errors == []
 
 
-def test_a_refused_commit_fails_every_subscriber_with_the_kernels_error_chained(
+# -- the output changes under us --------------------------------------------------------------
+
+BIGGER = Geometry(128, 64, 60_000, GEOMETRY.fourcc, 0)
+EINVAL = OSError(errno.EINVAL, "Invalid argument")
+
+
+def change_mode(clock: FakeClock, source: FakeSource, geometry: Geometry = BIGGER) -> None:
+    """Let somebody else set another mode: the next commit is refused, once."""
+    source.refusals, source.geometry = 1, geometry
+    finish(clock, source)
+
+
+def test_after_a_mode_change_the_subscribers_are_told_and_get_pictures_of_the_new_size(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(engine, credits=4)
+    change_mode(clock, source)
+    clock.advance(0.01)
+    assert subscriber.states == ["mode-changed", "reshaped", ""]
+    assert engine.geometry == BIGGER
+    finish(clock, source)
+    first, second = subscriber.pictures
+    assert second.slot.generation > first.slot.generation
+    assert (first.sequence, second.sequence) == (1, 2)
+    assert subscriber.errors == []
+
+
+def test_a_refusal_that_passes_is_told_to_nobody(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(engine, credits=4)
+    change_mode(clock, source, GEOMETRY)
+    clock.advance(0.01)
+    finish(clock, source)
+    assert (subscriber.states, subscriber.errors) == ([], [])
+    assert subscriber.sequences == [1, 2]
+
+
+def test_commits_that_are_refused_again_and_again_fail_the_subscribers_with_the_cause(
     engine: Engine, clock: FakeClock, source: FakeSource
 ) -> None:
     both = [subscribed(engine, credits=2), subscribed(engine, credits=2)]
-    source.commit_error = OSError(errno.EINVAL, "Invalid argument")
+    source.commit_error = EINVAL
     finish(clock, source)
+    clock.advance(1)
     for subscriber in both:
         assert [type(error) for error in subscriber.errors] == [CaptureLostError]
         assert subscriber.errors[0].__cause__ is source.commit_error
     assert engine.subscriber_count == 0
+    assert not source.is_attached
 
 
-def test_an_error_of_the_source_reaches_the_subscribers_as_it_is(
-    engine: Engine, source: FakeSource
+def switch_off(clock: FakeClock, source: FakeSource) -> None:
+    source.commit_error = EINVAL
+    source.attach_error = OutputOffError("HDMI-A-1 is off")
+    finish(clock, source)
+    clock.advance(0.01)
+
+
+def switch_on(clock: FakeClock, source: FakeSource) -> None:
+    source.commit_error = source.attach_error = None
+    clock.advance(0.2)
+
+
+def test_an_output_that_goes_off_is_let_go_of_and_its_subscribers_are_told_once(
+    engine: Engine, clock: FakeClock, source: FakeSource
 ) -> None:
+    subscriber = subscribed(engine, credits=4)
+    switch_off(clock, source)
+    clock.advance(60)
+    assert subscriber.states == ["output-off"]
+    assert subscriber.errors == []
+    assert not source.is_attached
+    assert engine.geometry is None
+
+
+def test_an_output_that_comes_on_again_is_captured_on(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(engine, credits=4)
+    switch_off(clock, source)
+    clock.advance(5)
+    switch_on(clock, source)
+    finish(clock, source)
+    assert subscriber.states == ["output-off", ""]
+    assert subscriber.sequences == [1, 2]
+
+
+def test_an_output_that_stays_blocked_fails_its_subscribers_after_a_while(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(engine, credits=4)
     source.commit_error = CaptureLostError("the card has another master now")
-    subscriber = subscribed(engine)
-    assert subscriber.errors == [source.commit_error]
+    source.attach_error = CaptureBusyError("weston holds it", code="another-master")
+    finish(clock, source)
+    clock.advance(5)
+    assert subscriber.states == ["another-master"]
+    assert subscriber.errors == []
+    clock.advance(6)
+    assert subscriber.errors == [source.attach_error]
+    assert not source.is_attached
+
+
+def test_who_subscribes_while_the_output_is_off_is_told_why(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscribed(engine, credits=4)
+    switch_off(clock, source)
+    with pytest.raises(OutputOffError):
+        subscribed(engine)
+    assert engine.subscriber_count == 1
+
+
+def test_who_subscribes_when_it_is_back_brings_it_back_for_all(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    first = subscribed(engine, credits=4)
+    switch_off(clock, source)
+    source.commit_error = source.attach_error = None
+    second = subscribed(engine, credits=4)
+    finish(clock, source)
+    finish(clock, source)
+    assert (first.sequences, second.sequences) == ([1, 2, 3], [3])
+
+
+def test_the_last_who_leaves_an_output_that_is_off_ends_the_waiting(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(engine, credits=4)
+    switch_off(clock, source)
+    engine.unsubscribe(subscriber)
+    switch_on(clock, source)
+    clock.advance(5)
+    assert not source.is_attached
+    assert engine.problem is None
 
 
 def test_refused_commits_use_up_no_slots(
     engine: Engine, clock: FakeClock, source: FakeSource
 ) -> None:
-    source.commit_error = OSError(errno.EINVAL, "Invalid argument")
+    subscriber = subscribed(engine, credits=4)
     for _ in range(2 * POOL_SIZE):
-        subscribed(engine)
-    source.commit_error = None
-    subscriber = subscribed(engine)
+        change_mode(clock, source, GEOMETRY)
+        clock.advance(0.01)
+        while len(subscriber.pictures) > 1:
+            subscriber.release(engine)
+    assert subscriber.errors == []
+    assert source.is_writing
+
+
+# -- pictures before they are written ---------------------------------------------------------
+
+
+def early(engine: Engine, credits: int = 1) -> FakeSubscriber:  # noqa: A002
+    subscriber = FakeSubscriber(credits, is_early=True)
+    engine.subscribe(subscriber)
+    return subscriber
+
+
+def test_an_early_subscriber_gets_the_picture_with_its_fence_at_the_commit(
+    engine: Engine, source: FakeSource
+) -> None:
+    subscriber = early(engine)
+    assert subscriber.sequences == [1]
+    assert subscriber.fences == [source.jobs[0].fence.fileno()]
+    assert subscriber.pictures[0].time_done_ns == 0
+
+
+def test_an_early_picture_is_not_delivered_again_when_it_is_written(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = early(engine, credits=2)
+    other = subscribed(engine, credits=4)
     finish(clock, source)
-    assert len(subscriber.pictures) == 1
+    assert (subscriber.sequences, other.sequences) == ([1, 2], [])
+    finish(clock, source)
+    assert (subscriber.sequences, other.sequences) == ([1, 2], [2])
+
+
+def test_an_early_picture_may_be_given_back_before_it_is_written(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = early(engine)
+    slot = subscriber.pictures[0].slot
+    subscriber.release(engine)
+    finish(clock, source)
+    assert slot.readers == 0
+    assert len(source.jobs) == 2
+
+
+def test_an_early_picture_that_fails_is_taken_back_without_blame(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = early(engine)
+    finish(clock, source, -errno.EIO)
+    assert (subscriber.never_written, subscriber.taken_back) == ([1], [])
+    assert engine.statistics().revoked == 0
+
+
+def test_an_early_picture_that_is_lost_is_taken_back_without_blame(
+    engine: Engine, clock: FakeClock
+) -> None:
+    subscriber = early(engine)
+    clock.advance(DEADLINE_S + 0.01)
+    assert (subscriber.never_written, subscriber.taken_back) == ([1], [])
+
+
+def test_nothing_is_announced_early_while_in_doubt(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = early(engine, credits=4)
+    clock.advance(DEADLINE_S + 0.01)
+    subscriber.fences.clear()
+    assert source.is_writing
+    assert subscriber.fences == []
+    finish(clock, source)
+    assert subscriber.sequences[:1] == [2]
+
+
+# -- memory that somebody may read who may not any more ---------------------------------------
+
+
+def test_slots_that_a_cut_off_client_knows_are_replaced_when_they_are_free(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(engine, credits=1)
+    finish(clock, source)
+    generation = subscriber.pictures[0].slot.generation
+    known = list(source.memories)
+    engine.taint([(generation, index) for index in range(POOL_SIZE)])
+    for _ in range(3 * POOL_SIZE):
+        subscriber.release(engine)
+        finish(clock, source)
+    used = [job.memory for job in source.jobs[-POOL_SIZE:]]
+    assert not set(map(id, known)) & set(map(id, used))
+
+
+def test_replaced_slots_are_told_of(engine: Engine, clock: FakeClock, source: FakeSource) -> None:
+    subscriber = subscribed(engine, credits=1)
+    finish(clock, source)
+    generation = subscriber.pictures[0].slot.generation
+    engine.taint([(generation, 1)])
+    for _ in range(3):
+        subscriber.release(engine)
+        finish(clock, source)
+    assert isinstance(engine.outlet, FakeOutlet)
+    assert ("replaced", generation, 1) in engine.outlet.news
 
 
 def test_the_display_is_given_back_a_while_after_a_failure(
@@ -935,7 +1155,7 @@ def test_a_picture_of_an_earlier_generation_does_not_disturb_the_pool_when_relea
     late = subscribed(engine)
     finish(clock, source)
     early.release(engine)
-    assert list(late.pictures[0].slot.holders) == [late]
+    assert late.pictures[0].slot.readers == 1
 
 
 def test_attaching_again_begins_a_new_generation(
@@ -1034,20 +1254,6 @@ def test_any_other_failure_to_allocate_detaches_too(engine: Engine, source: Fake
 
 
 # -- a source that changes under us --------------------------------------------------------------
-
-
-def test_after_a_refused_commit_the_next_subscriber_finds_the_output_as_it_is_then(
-    engine: Engine, clock: FakeClock, source: FakeSource
-) -> None:
-    subscribed(engine)
-    finish(clock, source)
-    source.commit_error = OSError(errno.EINVAL, "Invalid argument")
-    subscribed(engine)
-    source.commit_error = None
-    subscriber = subscribed(engine)
-    assert source.attach_count == 2
-    finish(clock, source)
-    assert len(subscriber.pictures) == 1
 
 
 def test_a_card_that_is_gone_does_not_keep_the_engine_from_detaching(

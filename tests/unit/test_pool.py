@@ -14,18 +14,12 @@ from tests.support.fakes import GEOMETRY, FakeMemory, FakeSubscriber, FencedMemo
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-STRANGER = FakeSubscriber()
-
 
 def lend(slot: Slot, now_ns: int = 1) -> FakeSubscriber:
     """Lend it to somebody new."""
     holder = FakeSubscriber()
-    slot.lend(holder, now_ns)
+    slot.lend([holder], now_ns)
     return holder
-
-
-def give_back_one(slot: Slot) -> None:
-    slot.returned(next(iter(slot.holders), STRANGER))
 
 
 STEPS: dict[str, Callable[[Slot], object]] = {
@@ -34,7 +28,7 @@ STEPS: dict[str, Callable[[Slot], object]] = {
     "written": Slot.written,
     "quarantine": Slot.quarantine,
     "lend": lend,
-    "returned": give_back_one,
+    "returned": Slot.returned,
     "free": Slot.free,
 }
 
@@ -45,6 +39,7 @@ LEGAL = {
     (SlotState.PENDING, "give_back"): SlotState.FREE,
     (SlotState.PENDING, "written"): SlotState.READY,
     (SlotState.PENDING, "quarantine"): SlotState.QUARANTINED,
+    (SlotState.PENDING, "lend"): SlotState.PENDING,
     (SlotState.READY, "lend"): SlotState.LENT,
     (SlotState.READY, "free"): SlotState.FREE,
     (SlotState.LENT, "lend"): SlotState.LENT,
@@ -122,23 +117,26 @@ def test_a_slot_lent_to_two_is_lent_until_both_gave_it_back(memory: FakeMemory) 
     lend(slot)
     states = []
     for _ in range(2):
-        give_back_one(slot)
+        slot.returned()
         states.append(slot.state)
     assert states == [SlotState.LENT, SlotState.READY]
 
 
-def test_a_slot_cannot_be_lent_to_the_same_holder_twice(memory: FakeMemory) -> None:
-    slot = slot_in(SlotState.READY, memory)
-    holder = lend(slot)
-    with pytest.raises(RuntimeError, match="cannot be lent"):
-        slot.lend(holder, 2)
-
-
-def test_a_slot_cannot_be_returned_by_somebody_who_does_not_hold_it(memory: FakeMemory) -> None:
-    slot = slot_in(SlotState.LENT, memory)
-    with pytest.raises(RuntimeError, match="cannot be returned"):
-        slot.returned(STRANGER)
+def test_a_slot_that_was_told_of_before_it_was_written_is_lent_then(memory: FakeMemory) -> None:
+    slot = slot_in(SlotState.PENDING, memory)
+    lend(slot)
+    slot.written()
     assert slot.state is SlotState.LENT
+
+
+def test_a_slot_that_was_given_back_before_it_was_written_is_ready_then(
+    memory: FakeMemory,
+) -> None:
+    slot = slot_in(SlotState.PENDING, memory)
+    lend(slot)
+    slot.returned()
+    slot.written()
+    assert slot.state is SlotState.READY
 
 
 def test_a_slot_is_lent_since_its_youngest_lease(memory: FakeMemory) -> None:
@@ -234,25 +232,26 @@ def test_publishing_leaves_the_picture_before_to_whoever_has_it(pool: Pool) -> N
 
 def test_the_newest_picture_stays_when_it_comes_back(pool: Pool) -> None:
     slot = published(pool)
-    holder = lend(slot)
-    pool.returned(slot, holder)
+    lend(slot)
+    pool.returned(slot)
     assert slot.state is SlotState.READY
 
 
 def test_an_older_picture_is_freed_when_its_last_holder_gives_it_back(pool: Pool) -> None:
     older = published(pool)
-    holders = lend(older), lend(older)
+    lend(older)
+    lend(older)
     published(pool)
     states = []
-    for holder in holders:
-        pool.returned(older, holder)
+    for _ in range(2):
+        pool.returned(older)
         states.append(older.state)
     assert states == [SlotState.LENT, SlotState.FREE]
 
 
 def test_a_quarantined_slot_is_never_taken_again(pool: Pool) -> None:
     lost = taken(pool)
-    lost.quarantine()
+    pool.quarantine(lost)
     for _ in range(6):
         assert published(pool) is not lost
     assert pool.count(SlotState.QUARANTINED) == 1
@@ -274,7 +273,7 @@ def test_a_held_slot_is_none_to_spare_once_there_is_a_newer_one(pool: Pool) -> N
 
 
 def test_a_lost_slot_is_none_to_spare(pool: Pool) -> None:
-    taken(pool).quarantine()
+    pool.quarantine(taken(pool))
     assert pool.spare == SIZE - 3
 
 
@@ -316,12 +315,30 @@ def test_a_slot_with_a_young_lease_is_not_overdue(pool: Pool) -> None:
 def test_a_revoked_slot_is_free_and_all_its_holders_hear_of_it(pool: Pool) -> None:
     slot = published(pool)
     holders = Listening(), Listening()
-    for holder in holders:
-        slot.lend(holder, 10)
+    slot.lend(holders, 10)
     published(pool)
-    assert pool.revoke(slot) == 2
+    assert pool.revoke(slot, is_overdue=True) == 2
     assert slot.state is SlotState.FREE
     assert [holder.heard for holder in holders] == [[slot], [slot]]
+
+
+def test_who_gave_a_slot_back_does_not_hear_that_it_is_revoked(pool: Pool) -> None:
+    slot = published(pool)
+    holder, other = Listening(), Listening()
+    slot.lend([holder, other], 10)
+    published(pool)
+    other.has_it = False
+    pool.returned(slot)
+    assert pool.revoke(slot, is_overdue=True) == 1
+    assert (holder.heard, other.heard) == ([slot], [])
+
+
+def test_a_tainted_slot_is_replaced_by_one_with_a_new_number(pool: Pool) -> None:
+    slot = taken(pool)
+    fresh = pool.replace(slot, FakeMemory())
+    assert (fresh.index, fresh.generation, fresh.state) == (SIZE, 1, SlotState.PENDING)
+    assert not slot.memory.planes[0].dmabuf
+    assert len(pool) == SIZE
 
 
 class Listening:
@@ -329,8 +346,12 @@ class Listening:
 
     def __init__(self) -> None:
         self.heard: list[Slot] = []
+        self.has_it = True
 
-    def revoked(self, slot: Slot) -> None:
+    def holds(self, slot: Slot) -> bool:
+        return self.has_it
+
+    def revoked(self, slot: Slot, *, is_overdue: bool) -> None:
         self.heard.append(slot)
 
 

@@ -18,10 +18,11 @@ from capturectl.protocol import ByeReason, ErrorCode, ErrorFlag, Source, State
 from capturectl.transport import Transport
 from captured.capture.engine import Engine, Settings
 from captured.capture.pacing import Policy
+from captured.server.hub import Hub
 from captured.server.listener import Peer
 from captured.server.session import Session
 from captured.server.stream import OutputLook, Stream
-from tests.support.fakes import GEOMETRY, FakeSource, FakeSubscriber, VirtualReactor
+from tests.support.fakes import GEOMETRY, FakeSource, VirtualReactor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,8 +102,9 @@ class World:
             "/dev/dri/card0",
             self._look,
             lambda: GEOMETRY.fourcc,
+            has_fences=True,
         )
-        self.closed: list[Session] = []
+        self.hub = Hub(self.reactor, {STREAM_ID: self.stream}, lambda: WELCOME)
         self._clients: list[Client] = []
 
     def _look(self) -> OutputLook:
@@ -113,14 +115,7 @@ class World:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-        session = Session(
-            Transport(ours),
-            Peer(4711, 1000, 1000),
-            self.reactor,
-            {STREAM_ID: self.stream},
-            lambda: WELCOME,
-            self.closed.append,
-        )
+        session = Session(Transport(ours), Peer(4711, 1000, 1000), self.hub)
         self._clients.append(Client(theirs, session))
         return self._clients[-1]
 
@@ -322,13 +317,11 @@ def test_a_message_that_is_too_long_cuts_the_connection(world: World, client: Cl
     assert_cut(client, world.ask(client, message), "protocol")
 
 
-@pytest.mark.parametrize("count", [1, 4, 9])
-def test_a_message_with_file_descriptors_cuts_the_connection(
-    world: World, client: Client, count: int
+def test_a_message_that_says_it_has_file_descriptors_cuts_the_connection(
+    world: World, client: Client
 ) -> None:
-    with open(os.devnull, "rb") as null:  # noqa: PTH123
-        received = world.ask(client, unsubscribe(), (null.fileno(),) * count)
-    assert_cut(client, received, "protocol")
+    message = struct.pack("<HHIII", protocol.UNSUBSCRIBE.code, protocol.Flag.HAS_FDS, 16, 0, 1)
+    assert_cut(client, world.ask(client, message), "protocol")
 
 
 @pytest.mark.parametrize("count", [1, 4, 9])
@@ -592,7 +585,7 @@ def test_a_frame_may_be_released_after_its_buffers_are_gone(world: World, client
     world.ask(client, subscribe(frames=1))
     frame = only(world.finish(client), "FRAME")
     world.engine.detach()
-    assert world.ask(client, release(frame)) == []
+    assert names(world.ask(client, release(frame))) == ["BUFFER_GONE"]
     assert not client.hung_up
 
 
@@ -762,6 +755,8 @@ def test_a_client_that_reads_again_hears_that_capturing_failed_meanwhile(
     while more := client.read():
         received += more
         world.reactor.turn()
+    world.reactor.advance(1)
+    received += client.read()
     assert received[-1].name == "ERROR"
     assert (received[-1].stream, received[-1].body.word) == (STREAM_ID, "lost")
 
@@ -773,7 +768,7 @@ def test_a_client_that_lets_its_answers_pile_up_is_cut_off(world: World, client:
         world.reactor.turn()
     client.read()
     assert client.hung_up
-    assert world.closed == [client.session]
+    assert client.session not in world.hub.sessions.values()
 
 
 def test_a_client_that_does_not_read_does_not_hold_up_another(
@@ -787,21 +782,270 @@ def test_a_client_that_does_not_read_does_not_hold_up_another(
     assert "FRAME" in names(world.finish(other))
 
 
+# -- releases by their bytes ------------------------------------------------------------------
+
+
+def test_a_release_with_a_serial_is_one_all_the_same(world: World, client: Client) -> None:
+    world.ask(client, subscribe(credits=1))
+    frame = only(world.finish(client), "FRAME").body
+    body = protocol.Release(frame.sequence, frame.buffer, frame.generation)
+    world.ask(client, protocol.RELEASE.pack(body, serial=77, stream=STREAM_ID))
+    assert world.source.is_writing
+    assert not client.hung_up
+
+
+def test_a_release_that_is_longer_than_ours_is_one_all_the_same(
+    world: World, client: Client
+) -> None:
+    world.ask(client, subscribe(credits=1))
+    frame = only(world.finish(client), "FRAME").body
+    longer = struct.pack(
+        "<HHIIIQIIQ", protocol.RELEASE.code, 0, 40, 0, STREAM_ID,
+        frame.sequence, frame.buffer, frame.generation, 0,
+    )  # fmt: skip
+    world.ask(client, longer)
+    assert world.source.is_writing
+    assert not client.hung_up
+
+
+def test_a_release_of_the_right_frame_in_the_wrong_buffer_cuts_the_connection(
+    world: World, client: Client
+) -> None:
+    world.ask(client, subscribe())
+    frame = only(world.finish(client), "FRAME").body
+    body = protocol.Release(frame.sequence, frame.buffer + 1, frame.generation)
+    wrong = protocol.RELEASE.pack(body, stream=STREAM_ID)
+    assert_cut(client, world.ask(client, wrong), "protocol")
+
+
+def test_another_message_that_ends_like_a_release_gives_nothing_back(
+    world: World, client: Client
+) -> None:
+    world.ask(client, subscribe(credits=1))
+    frame = only(world.finish(client), "FRAME")
+    liar = struct.pack("<HHII", UNKNOWN, protocol.Flag.MAY_IGNORE, 32, 0) + release(frame)[12:]
+    world.ask(client, liar)
+    assert not world.source.is_writing
+    world.ask(client, release(frame))
+    assert world.source.is_writing
+
+
+# -- frames before they are written -----------------------------------------------------------
+
+
+def early(**wishes: int) -> bytes:
+    body = protocol.Subscribe(Source.WRITEBACK, protocol.SubscribeFlag.EARLY, 0, 2, 0, 0)
+    return protocol.SUBSCRIBE.pack(body._replace(**wishes), stream=STREAM_ID)
+
+
+def test_an_early_client_gets_each_frame_with_its_fence_before_it_is_written(
+    world: World, client: Client
+) -> None:
+    received = world.ask(client, early())
+    assert names(received) == ["BUFFER", "EARLY"]
+    assert [message.fds for message in received] == [1, 1]
+    assert received[1].body.sequence == 1
+    assert "FRAME" not in names(world.finish(client))
+
+
+def test_an_early_frame_is_released_like_any_other(world: World, client: Client) -> None:
+    frame = only(world.ask(client, early(credits=1)), "EARLY")
+    world.ask(client, release(frame))
+    assert names(world.finish(client)) == ["BUFFER", "EARLY"]
+    assert not client.hung_up
+
+
+def test_an_early_frame_that_fails_is_revoked_and_the_client_stays(
+    world: World, client: Client
+) -> None:
+    for _ in range(5):
+        frame = only(world.ask(client, early(credits=1)), "EARLY")
+        world.source.finish(-5)
+        world.reactor.turn()
+        received = client.read()
+        assert names(received)[0] == "REVOKED"
+        world.ask(client, unsubscribe())
+        for message in [frame, *(m for m in received if m.name == "EARLY")]:
+            world.ask(client, release(message))
+    assert not client.hung_up
+
+
+def test_a_source_without_fences_refuses_early(world: World, client: Client) -> None:
+    world.stream.has_fences = False
+    received = world.ask(client, early())
+    assert [message.body.word for message in received] == ["no-early"]
+    assert not client.hung_up
+
+
+# -- what is told of everybody ----------------------------------------------------------------
+
+
+def query(what: int, serial: int = 5) -> bytes:
+    return protocol.QUERY.pack(protocol.AskQuery(what), serial=serial)
+
+
+def test_answers_carry_the_serial_and_end_with_done(world: World, client: Client) -> None:
+    received = world.ask(client, query(protocol.Query.OUTPUTS | protocol.Query.ENGINES))
+    assert names(received) == ["STREAM", "FORMAT", "FORMAT", "DONE", "ENGINE", "DONE"]
+    assert {message.serial for message in received} == {5}
+    assert received[-1].stream == 0
+
+
+def test_an_empty_query_has_an_empty_answer(world: World, client: Client) -> None:
+    assert names(world.ask(client, query(0))) == ["DONE"]
+
+
+def test_an_engine_is_idle_then_capturing_then_lingering(world: World, client: Client) -> None:
+    def state() -> object:
+        return only(world.ask(client, query(protocol.Query.ENGINES)), "ENGINE").body.state
+
+    assert state() == protocol.EngineState.IDLE
+    world.ask(client, subscribe())
+    assert state() == protocol.EngineState.CAPTURING
+    world.ask(client, unsubscribe())
+    assert state() == protocol.EngineState.LINGERING
+
+
+def test_an_engine_says_what_it_has_captured_and_where(world: World, client: Client) -> None:
+    world.ask(client, subscribe())
+    world.finish(client)
+    engine = only(world.ask(client, query(protocol.Query.ENGINES)), "ENGINE").body
+    assert (engine.captured, engine.subscribers, engine.buffers) == (1, 1, POOL_SIZE)
+    assert engine.pool_bytes == POOL_SIZE * GEOMETRY.width * GEOMETRY.height * 4
+    assert (engine.buffers_lent, engine.buffers_free) == (1, POOL_SIZE - 2)
+
+
+def test_clients_are_listed_with_what_they_have(world: World, client: Client) -> None:
+    other = greeted(world)
+    world.ask(other, subscribe(credits=3))
+    world.finish(other)
+    rows = [m for m in world.ask(client, query(protocol.Query.CLIENTS)) if m.name == "CLIENT"]
+    idle, busy = rows
+    assert (idle.stream, busy.stream) == (0, STREAM_ID)
+    assert (busy.body.sent, busy.body.credits, busy.body.held) == (1, 2, 1)
+    assert (busy.body.pid, busy.body.uid, busy.body.name) == (4711, 1000, "tester")
+
+
+def test_a_client_that_is_not_greeted_is_not_listed(world: World, client: Client) -> None:
+    world.connect()
+    rows = [m for m in world.ask(client, query(protocol.Query.CLIENTS)) if m.name == "CLIENT"]
+    assert len(rows) == 1
+
+
+def test_pictures_that_a_client_went_without_are_counted(world: World, client: Client) -> None:
+    other = greeted(world)
+    world.ask(client, subscribe(credits=1))
+    world.ask(other, subscribe(credits=4))
+    for _ in range(4):
+        world.finish(other)
+    client.read()
+    rows = [m for m in world.ask(other, query(protocol.Query.CLIENTS)) if m.name == "CLIENT"]
+    assert [(row.body.sent, row.body.skipped) for row in rows] == [(1, 3), (3, 1)]
+
+
+def test_who_watches_hears_of_others_and_who_stops_does_not(world: World, client: Client) -> None:
+    world.ask(client, protocol.WATCH.pack(protocol.Watch(1)))
+    other = greeted(world)
+    world.ask(other, subscribe())
+    other.close()
+    world.reactor.turn()
+    kinds = [message.body.kind for message in client.read()]
+    kind = protocol.EventKind
+    assert kinds == [
+        kind.CLIENT_CONNECTED, kind.ATTACHED, kind.SUBSCRIBED, kind.UNSUBSCRIBED, kind.CLIENT_LEFT,
+    ]  # fmt: skip
+    world.ask(client, protocol.WATCH.pack(protocol.Watch(0)))
+    greeted(world)
+    assert client.read() == []
+
+
+def test_a_lost_capture_is_told_to_who_watches(world: World, client: Client) -> None:
+    world.ask(client, protocol.WATCH.pack(protocol.Watch(1)))
+    other = greeted(world)
+    world.ask(other, subscribe())
+    client.read()
+    world.reactor.advance(1.1)
+    events = [message.body for message in client.read() if message.name == "EVENT"]
+    assert [(event.kind, event.word) for event in events] == [
+        (protocol.EventKind.CAPTURE_LOST, ""),
+        (protocol.EventKind.OUTPUT_STATE, "out-of-step"),
+    ]
+    assert events[0].sequence == 1
+
+
+def disconnect(number: int) -> bytes:
+    return protocol.DISCONNECT.pack(protocol.Disconnect(number), serial=9)
+
+
+def test_a_user_may_cut_off_a_client_of_his_own(world: World, client: Client) -> None:
+    other = greeted(world)
+    assert names(world.ask(client, disconnect(other.session.number))) == ["DONE"]
+    assert_cut(other, other.read(), "disconnected")
+
+
+def test_a_user_may_not_cut_off_a_client_of_another(world: World, client: Client) -> None:
+    other = greeted(world)
+    other.session.peer = Peer(1, 2000, 2000)
+    received = world.ask(client, disconnect(other.session.number))
+    assert [message.body.code for message in received] == [ErrorCode.DENIED]
+    assert other.read() == []
+    assert not other.hung_up
+
+
+def test_root_may_cut_off_anybody(world: World, client: Client) -> None:
+    other = greeted(world)
+    client.session.peer = Peer(1, 0, 0)
+    assert names(world.ask(client, disconnect(other.session.number))) == ["DONE"]
+    assert_cut(other, other.read(), "disconnected")
+
+
+@pytest.mark.parametrize("number", [0, 77])
+def test_a_client_that_is_not_there_cannot_be_cut_off(
+    world: World, client: Client, number: int
+) -> None:
+    received = world.ask(client, disconnect(number))
+    assert [message.body.word for message in received] == ["no-client"]
+
+
+def test_nobody_can_cut_himself_off(world: World, client: Client) -> None:
+    received = world.ask(client, disconnect(client.session.number))
+    assert [message.body.word for message in received] == ["no-client"]
+    assert not client.hung_up
+
+
+def test_the_buffers_of_a_client_that_was_cut_off_are_replaced(
+    world: World, client: Client
+) -> None:
+    watcher = greeted(world)
+    world.ask(client, subscribe())
+    seen = only(world.finish(client), "FRAME").body
+    world.ask(watcher, subscribe(credits=4))
+    world.ask(watcher, disconnect(client.session.number))
+    used = []
+    for _ in range(3 * POOL_SIZE):
+        received = world.finish(watcher)
+        for frame in (message for message in received if message.name == "FRAME"):
+            used.append(frame.body.buffer)
+            world.ask(watcher, release(frame))
+    assert seen.buffer not in used[POOL_SIZE:]
+    assert len(world.source.memories) == POOL_SIZE + 1
+
+
 # -- leaving ----------------------------------------------------------------------------------
 
 
-def starve(world: World, client: Client) -> FakeSubscriber:
+def starve(world: World, client: Client) -> Client:
     """Let a client and another hold all that the pool lends, with a third left wanting."""
     other = greeted(world)
     for holder in (client, other):
         world.ask(holder, subscribe(credits=4))
         for _ in range(4):
             world.finish(holder)
-    patient = FakeSubscriber(credits=1, is_prompt=False)
-    world.engine.subscribe(patient)
+    patient = greeted(world)
+    world.ask(patient, subscribe(credits=1))
     for _ in range(3):
         world.finish(other)
-    assert patient.pictures == []
+    assert patient.read() == []
     return patient
 
 
@@ -811,15 +1055,15 @@ def test_a_client_that_dies_gives_everything_back(world: World, client: Client) 
     world.reactor.advance(0.02)
     world.source.finish()
     world.reactor.turn()
-    assert len(patient.pictures) == 1
-    assert world.closed == [client.session]
+    assert names(patient.read())[-1] == "FRAME"
+    assert client.session not in world.hub.sessions.values()
 
 
 def test_a_client_that_dies_before_hello_is_forgotten(world: World) -> None:
     client = world.connect()
     client.close()
     world.reactor.turn()
-    assert world.closed == [client.session]
+    assert client.session not in world.hub.sessions.values()
 
 
 def test_a_client_that_dies_in_mid_capture_loses_nobody_elses_frame(
@@ -845,7 +1089,7 @@ def test_a_client_that_says_goodbye_gets_bye_and_gives_everything_back(
     world.reactor.advance(0.02)
     world.source.finish()
     world.reactor.turn()
-    assert len(patient.pictures) == 1
+    assert names(patient.read())[-1] == "FRAME"
 
 
 def test_a_shutdown_says_bye_and_hangs_up(world: World, client: Client) -> None:
@@ -859,13 +1103,13 @@ def test_a_shutdown_says_bye_and_hangs_up(world: World, client: Client) -> None:
 def test_closing_a_session_twice_is_fine_and_said_once(world: World, client: Client) -> None:
     client.session.close()
     client.session.close()
-    assert world.closed == [client.session]
+    assert client.session not in world.hub.sessions.values()
 
 
 def test_a_session_that_is_cut_off_is_forgotten(world: World, client: Client) -> None:
     world.ask(client, subscribe())
     world.ask(client, b"nonsense")
-    assert world.closed == [client.session]
+    assert client.session not in world.hub.sessions.values()
     assert world.engine.subscriber_count == 0
 
 
@@ -883,7 +1127,7 @@ def test_a_client_may_leave_while_the_pool_takes_back_what_it_holds(
     world.reactor.advance(1)
     client.close()
     world.reactor.turn()
-    assert client.session in world.closed
+    assert client.session not in world.hub.sessions.values()
     world.finish(other)
     assert world.engine.subscriber_count == 1
 

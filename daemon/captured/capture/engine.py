@@ -1,23 +1,30 @@
 # SPDX-License-Identifier: MIT
-"""The engine of one output: who wants a picture, the job that makes it, who gets it."""
+"""The engine of one output: the job that makes a picture, and the next one."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from enum import Enum, auto
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
-from capturectl.errors import CaptureError, CaptureLostError, CaptureTimeoutError
+from capturectl.errors import CaptureError, CaptureLostError, CaptureTimeoutError, OutputOffError
+from captured.capture.alarm import Alarm
+from captured.capture.audience import NEVER, Audience, Picture
 from captured.capture.job import JobState, WritebackJob
-from captured.capture.pool import SLACK, Holder, Pool, Slot
-from captured.capture.source import SourceBusy
+from captured.capture.outlet import NoOutlet
+from captured.capture.pool import SLACK, Pool, Slot
+from captured.capture.retired import Retired
+from captured.capture.source import NO_VBLANK, SourceBusy
+from captured.capture.timing import Timings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Collection
 
+    from captured.capture.alarm import Clock
+    from captured.capture.audience import Subscriber
+    from captured.capture.outlet import Outlet
     from captured.capture.pacing import Policy
-    from captured.capture.source import FenceResult, Geometry, Source, Vblank
+    from captured.capture.source import FenceResult, Geometry, Source
 
 log = logging.getLogger(__name__)
 
@@ -25,30 +32,14 @@ _BUSY_RETRY_S = 0.001
 _BUSY_LIMIT_S = 1.0
 _READERS_RETRY_S = 0.005
 _FAILURES_LIMIT = 10
+_REFUSALS_LIMIT = 5
+"""Commits that are refused, one after the other, though the output seems well."""
+_RETURN_RETRY_S = 0.1
+_RETURN_LIMIT_S = 10.0
+"""How long an output may be blocked before its subscribers are told to go; off, it may stay."""
 _DRAIN_S = 0.25
-
-
-class Cancellable(Protocol):
-    """A timer that may be taken back."""
-
-    def cancel(self) -> None:
-        """Forget it. Twice is fine."""
-
-
-class Clock(Protocol):
-    """What the engine needs of the loop."""
-
-    def now_ns(self) -> int:
-        """CLOCK_MONOTONIC."""
-
-    def call_at(self, deadline_ns: int, callback: Callable[[], None]) -> Cancellable:
-        """Call back once, at or soon after a CLOCK_MONOTONIC time."""
-
-    def watch(self, fd: int, callback: Callable[[int], None]) -> None:
-        """Call back while the fd is readable."""
-
-    def unwatch(self, fd: int) -> None:
-        """Stop watching."""
+_RETIRED_POOLS = 2
+"""Former pools that clients may keep in memory; with more, no new one is made."""
 
 
 class Step(Enum):
@@ -59,37 +50,6 @@ class Step(Enum):
     DOUBTED = auto()
     """A job was lost: drivers then signal later fences for earlier jobs. Each capture is now
     a proof: its poisoned buffer must come back written, by its own fence."""
-
-
-class Picture(NamedTuple):
-    """A captured picture, while its slot holds it."""
-
-    slot: Slot
-    sequence: int
-    missed: int
-    time_commit_ns: int
-    time_done_ns: int
-    vblank: Vblank
-
-
-class Subscriber(Holder, Protocol):
-    """A client's subscription, as the engine sees it."""
-
-    @property
-    def is_prompt(self) -> bool:
-        """Whether it has shown that it gives frames back."""
-
-    def due_ns(self) -> int | None:
-        """Say from when on it wants a picture; None while it could not take one."""
-
-    def deliver(self, picture: Picture) -> bool:
-        """Offer a picture; True when it was taken, and the slot with it."""
-
-    def state_changed(self, problem: CaptureError | None) -> None:
-        """Hear that pictures stop for a while, and why; None when they are back."""
-
-    def fail(self, error: CaptureError) -> None:
-        """End the subscription with a reason."""
 
 
 class Settings(NamedTuple):
@@ -116,63 +76,34 @@ class Statistics(NamedTuple):
     """How often it attached; each may have been seen as a flicker."""
 
 
-class _Wish(NamedTuple):
-    """How far a subscriber has been served."""
-
-    seen: int
-    """Sequence of the last picture that it got, or that was not fresh for it."""
-    since_ns: int
-    """When that was."""
-
-
-class _Alarm:
-    """One timer of the engine, set anew or cleared."""
-
-    def __init__(self, clock: Clock, callback: Callable[[], None]) -> None:
-        self._clock = clock
-        self._callback = callback
-        self._timer: Cancellable | None = None
-
-    @property
-    def is_set(self) -> bool:
-        return self._timer is not None
-
-    def set_at(self, deadline_ns: int) -> None:
-        self.clear()
-        self._timer = self._clock.call_at(deadline_ns, self._ring)
-
-    def set_in(self, seconds: float) -> None:
-        self.set_at(self._clock.now_ns() + round(seconds * 1e9))
-
-    def clear(self) -> None:
-        timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.cancel()
-
-    def _ring(self) -> None:
-        self._timer = None
-        self._callback()
-
-
 class Engine:
     """Captures one output for its subscribers, one job at a time.
 
     Nobody subscribed means nothing is committed. All subscribers share each job. Open until
     `close()`; runs in the loop's thread.
 
-    Ownership: owns its pool and job, borrows the source and the loop.
+    Ownership: owns its pool and job, borrows the source, the loop and the outlet.
     """
 
     def __init__(
-        self, name: str, source: Source, clock: Clock, settings: Settings, policy: Policy
+        self,
+        name: str,
+        source: Source,
+        clock: Clock,
+        settings: Settings,
+        policy: Policy,
     ) -> None:
         self.name = name
+        self.outlet: Outlet = NoOutlet()
+        self.timings = Timings()
+        self.retired = Retired()
+        self.last_error: CaptureError | None = None
+        self.last_error_ns = 0
         self._source = source
         self._clock = clock
         self._settings = settings
         self._policy = policy
-        self._lease_ns = round(settings.lease_s * 1e9)
-        self._subscribers: dict[Subscriber, _Wish] = {}
+        self._audience = Audience(round(settings.lease_s * 1e9))
         self._step = Step.IN_STEP
         self._failed_proofs = 0
         self._pool: Pool | None = None
@@ -181,12 +112,17 @@ class Engine:
         self._number = 0
         self._job: WritebackJob | None = None
         self._busy_since_ns = 0
+        self._fence_deadline_ns = 0
         self._failures = 0
-        self._is_handing_out = False
-        self._deadline = _Alarm(clock, self._deadline_passed)
-        self._pause = _Alarm(clock, self.pump)
-        self._due = _Alarm(clock, self.pump)
-        self._linger = _Alarm(clock, self.detach)
+        self._refusals = 0
+        self._problem: CaptureError | None = None
+        self._suspended_ns = 0
+        self._former: Geometry | None = None
+        self._deadline = Alarm(clock, self._deadline_passed)
+        self._pause = Alarm(clock, self.pump)
+        self._due = Alarm(clock, self.pump)
+        self._linger = Alarm(clock, self.detach)
+        self._return = Alarm(clock, self._try_return)
         self._missed = self._lost = self._captured = self._attached = self._revoked = 0
 
     # -- subscribers --------------------------------------------------------------------------
@@ -194,12 +130,32 @@ class Engine:
     @property
     def subscriber_count(self) -> int:
         """How many subscriptions there are."""
-        return len(self._subscribers)
+        return len(self._audience)
+
+    @property
+    def captured(self) -> int:
+        """How many pictures there were."""
+        return self._captured
+
+    @property
+    def pool(self) -> Pool | None:
+        """The buffers; None while nothing is attached."""
+        return self._pool
 
     @property
     def geometry(self) -> Geometry | None:
         """The geometry of the pool; None while nothing is attached."""
         return self._pool.geometry if self._pool else None
+
+    @property
+    def is_doubted(self) -> bool:
+        """Whether a lost capture has left doubt that no proof has ended yet."""
+        return self._step is Step.DOUBTED
+
+    @property
+    def problem(self) -> CaptureError | None:
+        """Why the subscribers wait for the output to come back; None when they do not."""
+        return self._problem
 
     def statistics(self) -> Statistics:
         """Return the counts since the engine began."""
@@ -211,14 +167,19 @@ class Engine:
         Raises:
             CaptureError: The source cannot be attached.
         """
-        self.attach()
+        if self._problem is None:
+            self.attach()
+        else:
+            self._try_return()  # it may be back, and those who wait hear of it as well
+        if self._problem is not None:
+            raise self._problem
         self._linger.clear()
-        self._subscribers[subscriber] = _Wish(self._number, self._clock.now_ns())
+        self._audience.add(subscriber, self._number, self._clock.now_ns())
         self.pump()
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
         """Stop serving a subscriber; what it holds stays held. Twice is fine."""
-        if self._subscribers.pop(subscriber, None) is not None:
+        if self._audience.remove(subscriber):
             self._rest_if_alone()
 
     def release(self, slot: Slot, holder: Subscriber) -> None:
@@ -226,14 +187,25 @@ class Engine:
         pool = self._pool
         if pool is None or slot.generation != pool.generation:
             return  # its pool is gone, and the memory with it
-        pool.returned(slot, holder)
-        if self._picture is not None:
-            self._offer(self._picture, holder, pool.spare)
-        self.pump()
+        pool.returned(slot)
+        picture = self._picture
+        if picture is not None and holder.seen < picture.sequence:
+            self._audience.offer(holder, picture, pool, self._clock.now_ns(), self.outlet)
+        if self._job is None:
+            self.pump()
 
     def wake(self) -> None:
         """A subscriber may want a picture now that did not before."""
         self.pump()
+
+    def taint(self, keys: Collection[tuple[int, int]]) -> None:
+        """Replace buffers that somebody knows who was cut off, as they become free.
+
+        Args:
+            keys: (generation, buffer) of each.
+        """
+        if self._pool is not None:
+            self._pool.taint(keys)
 
     # -- attaching ----------------------------------------------------------------------------
 
@@ -248,35 +220,71 @@ class Engine:
         try:
             was_attached = self._source.is_attached
             geometry = self._source.attach()
-            self._attached += not was_attached
+            if not was_attached:
+                self._attached += 1
+                self.outlet.attached()
             self._pool = self._make_pool(geometry)
-        except CaptureError:
+            self._fence_deadline_ns = self._choose_deadline(geometry)
+        except CaptureError as error:
+            self._note(error)
             raise  # some of them are OSErrors too
         except OSError as error:
-            raise _attach_failed(self.name, error) from error
+            failed = _attach_failed(self.name, error)
+            self._note(failed)
+            raise failed from error
 
     def _make_pool(self, geometry: Geometry) -> Pool:
         self._generation += 1
         size = self._settings.pool_size
         try:
-            return Pool(geometry, self._generation, size, self._source.allocate)
+            pool = Pool(geometry, self._generation, size, self._source.allocate)
+            self._check_retired(pool)
         except OSError as error:
-            self._source.detach()
+            self._detach_source()
+            if isinstance(error, CaptureError):
+                raise
             raise CaptureError(
                 f"{self.name}: no memory for {size} buffers ({error.strerror})",
                 "lower `buffers` in captured.toml",
                 code="no-memory",
             ) from error
         except BaseException:
-            self._source.detach()
+            self._detach_source()
             raise
+        return pool
+
+    def _check_retired(self, pool: Pool) -> None:
+        self.retired.reap()
+        if self.retired.size > _RETIRED_POOLS * pool.bytes:
+            pool.close()
+            raise CaptureError(
+                f"{self.name}: clients keep {self.retired.size >> 20} MiB of former buffers",
+                "end the programs that have them open (see /proc/*/fdinfo)",
+                code="no-memory",
+            )
+
+    def _renew(self, slot: Slot, pool: Pool) -> Slot:
+        """Replace a tainted slot, unless clients keep too much of what was replaced before."""
+        self.retired.reap()
+        if self.retired.size >= _RETIRED_POOLS * pool.bytes:
+            return slot
+        try:
+            memory = self._source.allocate()
+        except OSError as error:
+            log.warning("%r is not replaced: %s", slot, error)
+            return slot
+        self.retired.add(slot.memory)
+        self.outlet.slot_replaced(slot)
+        return pool.replace(slot, memory)
 
     def _rest_if_alone(self) -> None:
-        if self._subscribers:
+        if len(self._audience):
             return
         self._busy_since_ns = self._failures = 0
         if self._pool is not None:
             self._linger.set_in(self._settings.linger_s)
+        elif self._problem is not None:
+            self.detach()
 
     def detach(self) -> None:
         """Free the pool and leave the output as it was found. Twice is fine.
@@ -284,87 +292,160 @@ class Engine:
         Waits for a job that is being written, at most a quarter of a second: a commit on its
         CRTC meanwhile is undefined.
         """
-        for alarm in (self._linger, self._pause, self._due):
+        for alarm in (self._linger, self._pause, self._due, self._return):
             alarm.clear()
+        self._problem = None
         self._drain_job()
+        self._free_pool()
+        self._detach_source()
+
+    def _free_pool(self) -> None:
         self._picture = None
         pool, self._pool = self._pool, None
         if pool is not None:
+            for slot in pool.held():
+                self.retired.add(slot.memory)
             pool.close()
-        self._source.detach()
+            self.outlet.pool_freed(pool.generation)
+
+    def _detach_source(self) -> None:
+        if self._source.is_attached:
+            self._source.detach()
+            self.outlet.detached()
 
     def close(self) -> None:
         """End every subscription and detach. Twice is fine."""
-        self._subscribers.clear()
+        self._audience.dismiss()
         self.detach()
+        self.retired.close()
 
-    # -- the next job -------------------------------------------------------------------------
+    # -- the output changes under us ----------------------------------------------------------
 
-    def pump(self) -> None:
-        """Start the next job when somebody wants a picture and none is under way."""
-        if self._job is not None or self._pause.is_set or self._pool is None:
-            return
-        if self._is_handing_out:
-            return  # a subscriber answers in the middle; whoever hands out pumps at the end
-        if not self._is_wanted():
-            self._busy_since_ns = 0
-            return
-        self._make_room(self._pool)
-        if not self._is_wanted():
-            return  # those who wanted a picture were cut off for holding others
-        slot = self._pool.take()
-        if slot is None:
-            # Readers' fences are pending on every free slot.
-            self._pause.set_in(_READERS_RETRY_S)
-            return
-        try:
-            self._commit(slot)
-        except SourceBusy:
-            self._back_off()
-        except CaptureError as error:
+    def _suspend(self, error: CaptureError) -> None:
+        """A commit was refused: free the pool, and look at the output anew in the next turn.
+
+        Its mode may have changed, or it was switched off. The subscribers stay.
+        """
+        self._refusals += 1
+        if self._refusals > _REFUSALS_LIMIT:
+            self._refusals = 0
             self._give_up(error)
-        except OSError as error:
-            self._give_up(_commit_failed(self.name, error))
+            return
+        log.info("%s: %s", self.name, error)
+        for alarm in (self._pause, self._due):
+            alarm.clear()
+        self._former = self.geometry
+        self._problem, self._suspended_ns = error, self._clock.now_ns()
+        self._free_pool()
+        self._return.set_in(0 if self._refusals == 1 else _RETURN_RETRY_S)
+
+    def _try_return(self) -> None:
+        try:
+            self.attach()
+        except CaptureError as problem:
+            self._stay_suspended(problem)
+            return
+        former, self._former = self._former, None
+        changed = former is not None and former != self.geometry
+        if changed:
+            self._tell_state(_mode_changed(self.name, self.geometry))
+            for subscriber in self._audience:
+                subscriber.reshaped()
+        self._problem = None
+        if changed or former is None:
+            self._tell_state(None)
+        self.pump()
+
+    def _stay_suspended(self, problem: CaptureError) -> None:
+        if self._former is not None or self._problem is None or problem.code != self._problem.code:
+            self._tell_state(problem)
+        self._former = None
+        self._problem = problem
+        if isinstance(problem, OutputOffError):
+            self._detach_source()  # attached, it could not be switched off for good
+        elif self._clock.now_ns() - self._suspended_ns > _RETURN_LIMIT_S * 1e9:
+            self._give_up(problem)
+            return
+        self._return.set_in(_RETURN_RETRY_S)
 
     def _give_up(self, error: CaptureError) -> None:
         """Tell all subscribers, and detach: the next one finds the output as it is then."""
         self._fail_all(error)
         self.detach()
 
+    # -- the next job -------------------------------------------------------------------------
+
+    def pump(self) -> None:
+        """Start the next job when somebody wants a picture and none is under way."""
+        pool = self._pool
+        if self._job is not None or pool is None or self._pause.is_set:
+            return
+        if self._audience.is_handing_out:
+            return  # a subscriber answers in the middle; whoever hands out pumps at the end
+        if not self._is_wanted():
+            self._busy_since_ns = 0
+            return
+        if pool.spare <= SLACK and not self._is_wanted_still(pool):
+            return
+        try:
+            self._start(pool)
+        except SourceBusy:
+            self._back_off()
+        except CaptureError as error:
+            self._suspend(error)
+        except OSError as error:
+            self._suspend(_commit_failed(self.name, error))
+
+    def _is_wanted_still(self, pool: Pool) -> bool:
+        """Make room, and say whether those who want a picture were not cut off at that."""
+        self._revoked += self._audience.make_room(pool, self._clock.now_ns())
+        return self._is_wanted()
+
     def _is_wanted(self) -> bool:
         """Say whether a picture is due; if only later, come back then."""
-        dues = [due for s in self._subscribers if (due := s.due_ns()) is not None]
-        if not dues:
-            return False
-        first = min(dues)
-        if first <= self._clock.now_ns():
+        now_ns = self._clock.now_ns()
+        due_ns = self._audience.first_due_ns(now_ns)
+        if due_ns <= now_ns:
             return True
-        self._due.set_at(first)
+        if due_ns < NEVER:
+            self._due.set_at(due_ns)
         return False
 
-    def _commit(self, slot: Slot) -> None:
+    def _start(self, pool: Pool) -> None:
+        slot = pool.take()
+        if slot is None:
+            # Readers' fences are pending on every free slot.
+            self._pause.set_in(_READERS_RETRY_S)
+            return
+        if slot.is_tainted:
+            slot = self._renew(slot, pool)
         job = WritebackJob(self._number + 1)
         job.prepare(slot)
         if self._step is Step.DOUBTED:
             slot.memory.poison()
-        now = self._clock.now_ns()
+        now_ns = self._clock.now_ns()
         try:
             fence = self._source.commit(slot.memory, job.number)
         except BaseException:
             job.refused()
             slot.give_back()
             raise
-        job.committed(fence, now)
+        job.committed(fence, now_ns)
         self._busy_since_ns = 0
-        self._number = job.number
-        self._job = job
-        self._clock.watch(fence.fileno(), self._fence_ended)
-        self._deadline.set_in(self._fence_deadline_s())
+        self._number, self._job = job.number, job
+        self._clock.watch_first(fence.fileno(), self._fence_ended)
+        self._deadline.set_at(now_ns + self._fence_deadline_ns)
+        if self._audience.early_count and self._step is Step.IN_STEP:
+            self._announce(job, slot, fence.fileno(), pool)
 
-    def _fence_deadline_s(self) -> float:
-        refresh_mhz = self._pool.geometry.refresh_mhz if self._pool else 0
-        four_frames = 4000 / refresh_mhz if refresh_mhz else 0.0
-        return max(self._policy.fence_deadline_s, four_frames)
+    def _announce(self, job: WritebackJob, slot: Slot, fence: int, pool: Pool) -> None:
+        picture = Picture(slot, job.number, self._missed, job.time_commit_ns, 0, NO_VBLANK)
+        with self._audience.handing_out():
+            self._audience.announce(picture, fence, pool, job.time_commit_ns, self.outlet)
+
+    def _choose_deadline(self, geometry: Geometry) -> int:
+        four_frames = 4000 / geometry.refresh_mhz if geometry.refresh_mhz else 0.0
+        return round(max(self._policy.fence_deadline_s, four_frames) * 1e9)
 
     def _back_off(self) -> None:
         # EBUSY is back-pressure: somebody else's commit waits for the same vblank.
@@ -399,7 +480,7 @@ class Engine:
         if job.state is not JobState.SIGNALLED:
             self._fail_job(job, result)
         elif self._step is Step.IN_STEP or self._is_proved(job):
-            self._failures = 0
+            self._failures = self._refusals = 0
             self._publish(job)
         self.pump()
 
@@ -416,7 +497,9 @@ class Engine:
     def _fail_job(self, job: WritebackJob, result: FenceResult) -> None:
         self._missed += 1
         self._failures += 1
-        _slot_of(job).give_back()
+        slot = _slot_of(job)
+        self._take_back(slot)
+        slot.give_back()
         log.warning("%s: capture %d failed, errno %d", self.name, job.number, -result.status)
         if self._failures >= _FAILURES_LIMIT:
             self._fail_all(
@@ -426,6 +509,12 @@ class Engine:
                 )
             )
 
+    def _take_back(self, slot: Slot) -> None:
+        """Tell those who were promised a picture that there is none."""
+        if slot.readers and self._pool is not None:
+            with self._audience.handing_out():
+                self._pool.revoke(slot, is_overdue=False)
+
     # -- after a lost job -----------------------------------------------------------------------
 
     def _deadline_passed(self) -> None:
@@ -434,6 +523,7 @@ class Engine:
             return
         self._lost += 1
         log.error("%s: the fence of capture %d did not signal in time", self.name, job.number)
+        self.outlet.capture_lost(job.number)
         self._abandon_job()
         self._doubt()
         self.pump()
@@ -443,7 +533,7 @@ class Engine:
         slot = _slot_of(job)
         if slot.memory.is_poisoned():
             log.error("%s: capture %d signalled, but was not written", self.name, job.number)
-            slot.quarantine()
+            self._quarantine(slot)
             self._doubt()
             return False
         log.info("%s: capture %d proved that fences are in step again", self.name, job.number)
@@ -457,7 +547,7 @@ class Engine:
         if self._step is Step.DOUBTED:
             self._failed_proofs += 1
         self._step = Step.DOUBTED
-        problem = _out_of_step(self.name, self._fence_deadline_s())
+        problem = _out_of_step(self.name, self._fence_deadline_ns / 1e9)
         if self._failed_proofs < self._policy.proofs:
             self._tell_state(problem)
             return
@@ -466,8 +556,14 @@ class Engine:
         self._give_up(problem)
 
     def _tell_state(self, problem: CaptureError | None) -> None:
-        for subscriber in list(self._subscribers):
+        if problem is not None:
+            self._note(problem)
+        self.outlet.problem_changed(problem)
+        for subscriber in self._audience:
             subscriber.state_changed(problem)
+
+    def _note(self, error: CaptureError) -> None:
+        self.last_error, self.last_error_ns = error, self._clock.now_ns()
 
     def _source_gone(self, error: OSError) -> None:
         self._abandon_job()
@@ -477,7 +573,9 @@ class Engine:
         job = self._job
         if job is not None and job.fence is not None and job.fence.wait(_DRAIN_S):
             self._end_job(job, job.fence.read_result())
-            _slot_of(job).give_back()
+            slot = _slot_of(job)
+            self._take_back(slot)
+            slot.give_back()
         else:
             self._abandon_job()
 
@@ -487,12 +585,17 @@ class Engine:
             return
         self._stop_watching(job)
         job.lost()
-        _slot_of(job).quarantine()
+        slot = _slot_of(job)
+        self._take_back(slot)
+        self._quarantine(slot)
+
+    def _quarantine(self, slot: Slot) -> None:
+        if self._pool is not None:
+            self._pool.quarantine(slot)
 
     def _fail_all(self, error: CaptureError) -> None:
-        subscribers = list(self._subscribers)
-        self._subscribers.clear()
-        for subscriber in subscribers:
+        self._note(error)
+        for subscriber in self._audience.dismiss():
             subscriber.fail(error)
         self._rest_if_alone()
 
@@ -505,66 +608,33 @@ class Engine:
         slot = _slot_of(job)
         pool.publish(slot)
         self._captured += 1
-        self._picture = Picture(
-            slot,
-            job.number,
-            self._missed,
-            job.time_commit_ns,
-            job.time_done_ns,
-            self._source.vblank_of(job.number),
+        audience, number, asked_ns = self._audience, job.number, job.time_commit_ns
+        vblank = self._source.vblank_of(number)
+        self._picture = picture = Picture(
+            slot, number, self._missed, asked_ns, job.time_done_ns, vblank
         )
-        self._make_room(pool)
-        spare = pool.spare
-        with self._handing_out():
-            for subscriber in list(self._subscribers):
-                self._offer(self._picture, subscriber, spare)
-
-    @contextlib.contextmanager
-    def _handing_out(self) -> Iterator[None]:
-        """Start no job while subscribers are called: they may answer at once."""
-        before, self._is_handing_out = self._is_handing_out, True
+        now_ns = self._clock.now_ns()
+        if pool.spare <= SLACK:
+            self._revoked += audience.make_room(pool, now_ns)
+        audience.is_handing_out = True
         try:
-            yield
+            audience.hand_out(picture, pool, now_ns, self.outlet)
         finally:
-            self._is_handing_out = before
-
-    def _offer(self, picture: Picture, subscriber: Subscriber, spare: int) -> None:
-        """Lend the newest picture to a subscriber that is due and has not had it.
-
-        Args:
-            picture: The newest.
-            subscriber: To whom.
-            spare: The pool's; lending the newest does not change it.
-        """
-        wish = self._subscribers.get(subscriber)
-        # Fresh by promise: nobody gets a job that was committed before it asked.
-        if wish is None or picture.sequence <= wish.seen:
-            return
-        due, now = subscriber.due_ns(), self._clock.now_ns()
-        if due is None or due > now:
-            return
-        # Who has waited for as long as others may hold has its turn, known or not.
-        is_trusted = subscriber.is_prompt or now - wish.since_ns > self._lease_ns
-        if spare > (0 if is_trusted else SLACK) and subscriber.deliver(picture):
-            picture.slot.lend(subscriber, now)
-            if subscriber in self._subscribers:
-                self._subscribers[subscriber] = _Wish(picture.sequence, now)
-
-    def _make_room(self, pool: Pool) -> None:
-        """Take back overdue leases while so many slots are held that clients go without."""
-        if pool.spare > SLACK:
-            return
-        before_ns = self._clock.now_ns() - self._lease_ns
-        with self._handing_out():
-            for slot in list(pool.overdue(before_ns)):
-                if pool.spare <= SLACK and slot.holders:
-                    self._revoked += pool.revoke(slot)
+            audience.is_handing_out = False
+        self.timings.note(asked_ns, job.time_done_ns, self._clock.now_ns())
 
 
 def _slot_of(job: WritebackJob) -> Slot:
     if job.slot is None:
         raise RuntimeError(f"{job!r} has no slot")
     return job.slot
+
+
+def _mode_changed(name: str, geometry: Geometry | None) -> CaptureError:
+    size = f"{geometry.width}x{geometry.height}" if geometry else "another mode"
+    return CaptureLostError(
+        f"{name} has changed to {size}", "frames of the new size follow", code="mode-changed"
+    )
 
 
 def _attach_failed(name: str, error: OSError) -> CaptureError:

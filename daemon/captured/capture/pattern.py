@@ -31,7 +31,7 @@ BAR_COLOURS = (0xC0C0C0, 0xC0C000, 0x00C0C0, 0x00C000, 0xC000C0, 0xC00000, 0x000
 BIT = 8
 """Side of one bit's square, in pixels; 32 of them from the left in the top rows."""
 BITS = 32
-BOX = 32
+BOX = 16
 """Side of the white box, which moves right by 8 pixels a capture in the middle of the height."""
 SMALLEST = (BIT * BITS, 2 * (BIT + BOX))
 
@@ -66,6 +66,9 @@ def parse_geometry(text: str) -> Geometry:
 
 def _pixel(colour: int) -> bytes:
     return struct.pack("<I", 0xFF000000 | colour)
+
+
+_BOX_ROW = _pixel(0xFFFFFF) * BOX
 
 
 @cache
@@ -105,20 +108,21 @@ class PatternMemory:
         self._box_x = 0
 
     def draw(self, number: int) -> None:
-        """Draw the picture of a capture: its number, and the box in its place."""
-        row = b"".join(map(_bits_of, (number & 0xFFFF_FFFF).to_bytes(BITS // 8, "big")))
-        for y in range(BIT):
-            self._map[y * self._pitch : y * self._pitch + len(row)] = row
-        self._draw_box(self._box_x, None)
-        self._box_x = number * 8 % (self._width - BOX)
-        self._draw_box(self._box_x, _pixel(0xFFFFFF) * BOX)
+        """Draw the picture of a capture: its number, and the box in its place.
 
-    def _draw_box(self, x: int, row: bytes | None) -> None:
-        left, right = x * _PIXEL, (x + BOX) * _PIXEL
-        row = self._bars[left:right] if row is None else row
-        first = (self._height // 2) * self._pitch + left
-        for start in range(first, first + BOX * self._pitch, self._pitch):
-            self._map[start : start + len(row)] = row
+        Between two frames the caches forget everything, so few rows are touched.
+        """
+        row = b"".join(map(_bits_of, (number & 0xFFFF_FFFF).to_bytes(BITS // 8, "big")))
+        self._fill(0, 0, BIT, row)
+        middle, before = self._height // 2, self._box_x * _PIXEL
+        self._fill(self._box_x, middle, BOX, self._bars[before : before + len(_BOX_ROW)])
+        self._box_x = number * 8 % (self._width - BOX)
+        self._fill(self._box_x, middle, BOX, _BOX_ROW)
+
+    def _fill(self, x: int, y: int, rows: int, row: bytes) -> None:
+        first, pitch, size, memory = y * self._pitch + x * _PIXEL, self._pitch, len(row), self._map
+        for start in range(first, first + rows * pitch, pitch):
+            memory[start : start + size] = row
 
     def poison(self) -> None:
         """Put something into the first row that no picture holds."""
@@ -136,65 +140,103 @@ class PatternMemory:
 
 
 class PatternFence:
-    """Signals at the next frame of the pattern's clock. Borrows the source's timer."""
+    """Signals at the next frame of the pattern's clock. Borrows the source."""
 
-    def __init__(self, timer: int, due_ns: int) -> None:
-        self._timer = timer
-        self._due_ns = due_ns
+    def __init__(self, clock: _FrameClock, asked_ns: int) -> None:
+        self._clock = clock
+        self._asked_ns = asked_ns
 
     def fileno(self) -> int:
         """Polls readable when the picture is due."""
-        return self._timer
+        return self._clock.fileno()
 
     def read_result(self) -> FenceResult:
         """Say whether the picture is due."""
-        try:
-            os.read(self._timer, 8)
-        except BlockingIOError:
-            return FenceResult(0, 0)
-        return FenceResult(1, self._due_ns)
+        due_ns = self._clock.read_ns()
+        return FenceResult(1, due_ns) if due_ns > self._asked_ns else _PENDING
 
     def wait(self, timeout: float) -> bool:
         """Wait so many seconds at most for it."""
         poller = select.poll()
-        poller.register(self._timer, select.POLLIN)
+        poller.register(self.fileno(), select.POLLIN)
         return bool(poller.poll(timeout * 1000))
 
     def close(self) -> None:
-        """Do nothing: the timer is the source's."""
+        """Do nothing: the clock is the source's."""
+
+
+_PENDING = FenceResult(0, 0)
+
+
+class _FrameClock:
+    """A timer that ticks once a frame. Open until `close()`; owns its fd."""
+
+    def __init__(self, period_ns: int) -> None:
+        self._period_ns = period_ns
+        self._timer = _make_timer()
+        self._fd = self._timer.fileno()
+        self.tick_ns = time.monotonic_ns() // period_ns * period_ns
+        """The last tick that was read."""
+        _set_timer(self._fd, self.tick_ns + period_ns, period_ns)
+
+    def fileno(self) -> int:
+        """Polls readable when it has ticked since the last read."""
+        return self._fd
+
+    def read_ns(self) -> int:
+        """Return the time of the last tick; that of the one before if there was none since."""
+        try:
+            os.read(self._fd, 8)
+        except BlockingIOError:
+            return self.tick_ns
+        now_ns = time.monotonic_ns()
+        self.tick_ns = now_ns - now_ns % self._period_ns
+        return self.tick_ns
+
+    def ask_ns(self) -> int:
+        """Return the time, all ticks up to which are read."""
+        now_ns = time.monotonic_ns()
+        if now_ns - self.tick_ns >= self._period_ns:
+            self.read_ns()
+        return now_ns
+
+    def close(self) -> None:
+        """Stop ticking. Twice is fine."""
+        self._timer.close()
 
 
 class PatternSource:
     """Test pictures, one for each frame of a steady clock.
 
-    Ownership: owns its timer while attached.
+    Ownership: owns its clock while attached.
     """
 
     kind = SourceKind.PATTERN
+    has_fences = False
+    """Its timer goes on to the next picture."""
 
     def __init__(self, geometry: Geometry) -> None:
         """Describe it; nothing is allocated yet."""
         self._geometry = geometry
         self._period_ns = 10**12 // geometry.refresh_mhz
-        self._timer: OwnedFd | None = None
-        self._due_ns = 0
+        self._clock: _FrameClock | None = None
 
     @property
     def is_attached(self) -> bool:
-        """Whether it has its timer."""
-        return self._timer is not None
+        """Whether its clock ticks."""
+        return self._clock is not None
 
     def attach(self) -> Geometry:
-        """Make the timer."""
-        if self._timer is None:
-            self._timer = _make_timer()
+        """Start the clock."""
+        if self._clock is None:
+            self._clock = _FrameClock(self._period_ns)
         return self._geometry
 
     def detach(self) -> None:
-        """Close the timer. Twice is fine."""
-        timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.close()
+        """Stop the clock. Twice is fine."""
+        clock, self._clock = self._clock, None
+        if clock is not None:
+            clock.close()
 
     def allocate(self) -> PatternMemory:
         """Make memory for one picture."""
@@ -202,16 +244,15 @@ class PatternSource:
 
     def commit(self, memory: Memory, number: int) -> PatternFence:
         """Draw a picture, due at the next frame of the clock."""
-        if not isinstance(memory, PatternMemory) or self._timer is None:
+        if not isinstance(memory, PatternMemory) or self._clock is None:
             raise TypeError("memory of another source")
         memory.draw(number)
-        self._due_ns = (time.monotonic_ns() // self._period_ns + 1) * self._period_ns
-        _set_timer(self._timer.fileno(), self._due_ns)
-        return PatternFence(self._timer.fileno(), self._due_ns)
+        return PatternFence(self._clock, self._clock.ask_ns())
 
     def vblank_of(self, number: int) -> Vblank:
         """Return the frame of the clock that the last picture was due at."""
-        return Vblank(self._due_ns // self._period_ns, self._due_ns)
+        due_ns = self._clock.tick_ns if self._clock else 0
+        return Vblank(due_ns // self._period_ns, due_ns)
 
 
 @cache
@@ -226,8 +267,8 @@ def _make_timer() -> OwnedFd:
     return OwnedFd(fd, "timer")
 
 
-def _set_timer(fd: int, due_ns: int) -> None:
+def _set_timer(fd: int, first_ns: int, period_ns: int) -> None:
     # struct itimerspec: interval, then value; seconds and nanoseconds each.
-    spec = struct.pack("@llll", 0, 0, *divmod(due_ns, 1_000_000_000))
+    spec = struct.pack("@llll", *divmod(period_ns, 10**9), *divmod(first_ns, 10**9))
     if _libc().timerfd_settime(fd, _TFD_TIMER_ABSTIME, spec, None) < 0:
         raise OSError(ctypes.get_errno(), "timerfd_settime")

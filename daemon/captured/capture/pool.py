@@ -9,7 +9,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from captured.capture.source import Geometry, Memory
 
@@ -29,8 +29,11 @@ MINIMUM = RESERVE + SLACK + 1
 class Holder(Protocol):
     """Whoever a slot is lent to."""
 
-    def revoked(self, slot: Slot) -> None:
-        """Hear that a slot it holds will be written again."""
+    def holds(self, slot: Slot) -> bool:
+        """Whether it has a slot now."""
+
+    def revoked(self, slot: Slot, *, is_overdue: bool) -> None:
+        """Hear that a slot it holds is taken back: held for too long, or never written."""
 
 
 class SlotState(Enum):
@@ -59,9 +62,16 @@ class Slot:
         self.generation = generation
         self.memory = memory
         self.state = SlotState.FREE
-        self.holders: dict[Holder, int] = {}
-        """Who reads it, and since when (CLOCK_MONOTONIC ns)."""
+        self.readers = 0
+        """How many clients have it, or wait for its fence."""
+        self.lent_at_ns = 0
+        """When the youngest of its leases began; the slot is overdue a lease after that."""
+        self.told: list[Sequence[Holder]] = []
+        """Everybody who had it since it was written; some may have given it back."""
+        self.is_tainted = False
+        """Whether somebody may read it who may not any more: it wants to be replaced."""
         self._poller = select.poll()
+        self._plane_count = len(memory.planes)
         for plane in memory.planes:
             self._poller.register(plane.dmabuf.fileno(), select.POLLOUT)
 
@@ -74,37 +84,37 @@ class Slot:
         self._step(SlotState.PENDING, SlotState.FREE)
 
     def written(self) -> None:
-        """PENDING -> READY: it holds a picture."""
-        self._step(SlotState.PENDING, SlotState.READY)
+        """PENDING -> READY, or LENT where some were told before: it holds a picture."""
+        self._step(SlotState.PENDING, SlotState.LENT if self.readers else SlotState.READY)
 
     def quarantine(self) -> None:
         """PENDING -> QUARANTINED: its job was lost."""
         self._step(SlotState.PENDING, SlotState.QUARANTINED)
 
-    def lend(self, holder: Holder, now_ns: int) -> None:
-        """READY or LENT -> LENT: one more client reads it."""
-        is_written = self.state is SlotState.LENT or self.state is SlotState.READY
-        if not is_written or holder in self.holders:
-            raise RuntimeError(f"{self!r} cannot be lent to {holder!r}")
-        self.holders[holder] = now_ns
-        self.state = SlotState.LENT
+    def lend(self, holders: Sequence[Holder], now_ns: int) -> None:
+        """READY or LENT -> LENT, PENDING stays: clients more read it, or wait for its fence."""
+        state = self.state
+        if state is SlotState.READY:
+            self.state = SlotState.LENT
+        elif state is not SlotState.LENT and state is not SlotState.PENDING:
+            raise RuntimeError(f"{self!r} cannot be lent")
+        self.readers += len(holders)
+        self.told.append(holders)
+        self.lent_at_ns = now_ns
 
-    def returned(self, holder: Holder) -> None:
-        """LENT -> LENT or READY: one client less."""
-        if self.state is not SlotState.LENT or holder not in self.holders:
-            raise RuntimeError(f"{self!r} cannot be returned by {holder!r}")
-        del self.holders[holder]
-        if not self.holders:
-            self.state = SlotState.READY
+    def returned(self) -> None:
+        """LENT -> LENT or READY, PENDING stays: one client less."""
+        if not self.readers:
+            raise RuntimeError(f"{self!r} cannot be returned")
+        self.readers -= 1
+        if not self.readers:
+            self.told.clear()
+            if self.state is SlotState.LENT:
+                self.state = SlotState.READY
 
     def free(self) -> None:
         """READY -> FREE: a newer picture exists."""
         self._step(SlotState.READY, SlotState.FREE)
-
-    @property
-    def lent_at_ns(self) -> int:
-        """When the youngest of its leases began; the slot is overdue a lease after that."""
-        return max(self.holders.values(), default=0)
 
     def is_idle(self) -> bool:
         """Whether every reader's fence on the memory has ended.
@@ -112,7 +122,7 @@ class Slot:
         Kernel: a dma-buf polls writable when all its fences have signalled
         (drivers/dma-buf/dma-buf.c, dma_buf_poll); no writeback driver waits for them.
         """
-        return len(self._poller.poll(0)) == len(self.memory.planes)
+        return len(self._poller.poll(0)) == self._plane_count
 
     def _step(self, expected: SlotState, new: SlotState) -> None:
         if self.state is not expected:
@@ -150,6 +160,8 @@ class Pool:
         self.geometry = geometry
         self.generation = generation
         self.newest: Slot | None = None
+        self._spare = -1
+        self._next_index = size
         self._slots: list[Slot] = []
         try:
             for index in range(size):
@@ -168,9 +180,25 @@ class Pool:
                 return slot
         return None
 
+    def taint(self, keys: Collection[tuple[int, int]]) -> None:
+        """Mark buffers, by (generation, buffer), for replacement as soon as they are free."""
+        for slot in self._slots:
+            if (slot.generation, slot.index) in keys:
+                slot.is_tainted = True
+
+    def replace(self, slot: Slot, memory: Memory) -> Slot:
+        """Put new memory, owned from here on, in the place of a slot that `take` returned."""
+        fresh = Slot(self._next_index, self.generation, memory)
+        fresh.take()
+        self._next_index += 1
+        self._slots[self._slots.index(slot)] = fresh
+        slot.memory.close()
+        return fresh
+
     def publish(self, slot: Slot) -> None:
         """Make a written slot the newest; the one before is freed if nobody has it."""
         slot.written()
+        self._spare = -1
         before, self.newest = self.newest, slot
         if before is not None and before.state is SlotState.READY:
             before.free()
@@ -183,26 +211,37 @@ class Pool:
 
         At 0 the newest may not be lent: it would be missing when the next is written.
         """
-        lent, lost, newest = SlotState.LENT, SlotState.QUARANTINED, self.newest
-        left = len(self._slots) - RESERVE
-        for slot in self._slots:
-            if (slot.state is lent or slot.state is lost) and slot is not newest:
-                left -= 1
-        return max(0, left)
+        if self._spare < 0:
+            self._spare = max(
+                0, len(self._slots) - RESERVE - sum(map(self._is_taken, self._slots))
+            )
+        return self._spare
 
-    def returned(self, slot: Slot, holder: Holder) -> None:
+    def _is_taken(self, slot: Slot) -> bool:
+        state = slot.state
+        return (
+            state is SlotState.LENT or state is SlotState.QUARANTINED
+        ) and slot is not self.newest
+
+    def returned(self, slot: Slot) -> None:
         """A client gave a slot back; it is freed when it was the last and a newer one exists."""
-        slot.returned(holder)
+        slot.returned()
         if slot.state is SlotState.READY and slot is not self.newest:
             slot.free()
+            self._spare = -1
 
-    def revoke(self, slot: Slot) -> int:
+    def quarantine(self, slot: Slot) -> None:
+        """Never use a slot again whose job was lost."""
+        slot.quarantine()
+        self._spare = -1
+
+    def revoke(self, slot: Slot, *, is_overdue: bool) -> int:
         """Take a slot back from all who hold it, and tell them; return how many those were."""
-        holders = list(slot.holders)
-        for holder in holders:
-            self.returned(slot, holder)
+        holders = [holder for told in slot.told for holder in told if holder.holds(slot)]
+        for _ in holders:
+            self.returned(slot)
         for holder in holders:  # one of them may leave at this, and give back what else it has
-            holder.revoked(slot)
+            holder.revoked(slot, is_overdue=is_overdue)
         return len(holders)
 
     def overdue(self, before_ns: int) -> Iterator[Slot]:
@@ -211,6 +250,15 @@ class Pool:
         for slot in sorted(lent, key=lambda slot: slot.lent_at_ns):
             if slot.lent_at_ns < before_ns:
                 yield slot
+
+    def held(self) -> list[Slot]:
+        """Return the slots that clients have or were cut off with."""
+        return [slot for slot in self._slots if slot.readers or slot.is_tainted]
+
+    @property
+    def bytes(self) -> int:
+        """Memory of all slots."""
+        return sum(slot.memory.size for slot in self._slots)
 
     def count(self, state: SlotState) -> int:
         """How many slots are in a state."""

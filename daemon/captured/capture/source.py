@@ -87,6 +87,9 @@ class Vblank(NamedTuple):
     """CLOCK_MONOTONIC; 0 when unknown."""
 
 
+NO_VBLANK = Vblank(0, 0)
+
+
 class SourceBusy(Exception):  # noqa: N818 - back-pressure, not an error
     """The source cannot take a capture now; try again a little later."""
 
@@ -99,11 +102,17 @@ class Source(Protocol):
         """The label of its frames."""
 
     @property
+    def has_fences(self) -> bool:
+        """Whether a capture's fence may be handed to clients."""
+
+    @property
     def is_attached(self) -> bool:
         """Whether it can capture without disturbing the output first."""
 
     def attach(self) -> Geometry:
-        """Get ready to capture; may disturb the output for a moment.
+        """Get ready to capture the output as it is now; may disturb it for a moment.
+
+        Attached already, it looks again: the mode may have changed since.
 
         Raises:
             CaptureError: It cannot; the reason and the hint say why.

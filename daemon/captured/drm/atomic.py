@@ -140,4 +140,4 @@ class AtomicReq:
             user_data,
         )
         # The arrays and the fence slots stay referenced until the kernel has answered.
-        self._card.ioctl(uapi.ATOMIC, argument)
+        self._card.commit(argument)

@@ -52,6 +52,7 @@ class Card:
             path: Its name for messages.
         """
         self._fd = fd
+        self._owner: OwnedFd | None = None
         self.path = path
 
     @classmethod
@@ -84,13 +85,37 @@ class Card:
             raise
         return card
 
+    def share(self, owner: OwnedFd) -> None:
+        """Commit through another program's open file from now on; it is master, or a lessee.
+
+        Everything else goes on through our own file: what is set or read there is the other's.
+
+        Args:
+            owner: Its DRM file; owned from here on.
+
+        Kernel: framebuffer numbers are the card's, so ours are good in another file's commits.
+        """
+        self._owner = owner
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether commits go through another program's file."""
+        return self._owner is not None
+
     def fileno(self) -> int:
         """Lend the fd; polls readable when an event is waiting."""
         return self._fd.fileno()
 
+    @property
+    def minor(self) -> int:
+        """Its number under debugfs and /dev/dri."""
+        return os.minor(os.fstat(self.fileno()).st_rdev)
+
     def close(self) -> None:
         """Close the card; what was made through it goes with it. Twice is fine."""
         self._fd.close()
+        if self._owner is not None:
+            self._owner.close()
 
     def ioctl(
         self, request: uapi.Request, argument: ctypes.Structure | None = None, what: str = ""
@@ -106,6 +131,15 @@ class Card:
             OSError: The kernel's errno, with the object's name as filename.
         """
         libdrm.ioctl(self.fileno(), request, argument, what or self.path)
+
+    def commit(self, argument: uapi.Atomic) -> None:
+        """Do an atomic commit, through the owner's file if there is one.
+
+        Raises:
+            OSError: The kernel's errno, with the card's path.
+        """
+        fd = self._owner.fileno() if self._owner else self.fileno()
+        libdrm.ioctl(fd, uapi.ATOMIC, argument, self.path)
 
     # -- what the driver is and can do --------------------------------------------------------
 
@@ -164,13 +198,15 @@ class Card:
     # -- master -------------------------------------------------------------------------------
 
     def take_master(self) -> None:
-        """Become the card's master, or stay it.
+        """Become the card's master, or stay it; a shared card's owner is master for us.
 
         Raises:
             CaptureBusyError: EBUSY, another open file is master.
             NotAllowedError: EACCES, only root or a former master may ask.
             OSError: Any other errno.
         """
+        if self._owner is not None:
+            return
         try:
             self.ioctl(uapi.SET_MASTER)
         except OSError as error:
@@ -188,10 +224,12 @@ class Card:
             raise
 
     def drop_master(self) -> None:
-        """Stop being master; does nothing when the card's file is not.
+        """Stop being master; does nothing when the card's file is not, or not ours.
 
         Kernel: EINVAL means not master, EACCES not master and never was (drm_auth.c).
         """
+        if self._owner is not None:
+            return
         try:
             self.ioctl(uapi.DROP_MASTER)
         except OSError as error:

@@ -86,7 +86,7 @@ def fetched(
         free(pointer)
 
 
-def ioctl(fd: int, request: uapi.Request, argument: ctypes.Structure | None, what: str) -> None:
+def ioctl(fd: int, request: uapi.Request, argument: ctypes.Structure | None, what: str) -> int:
     """Do one ioctl; EINTR and EAGAIN are repeated by libdrm.
 
     Args:
@@ -95,10 +95,15 @@ def ioctl(fd: int, request: uapi.Request, argument: ctypes.Structure | None, wha
         argument: The request's structure, read and written by the kernel; None if it has none.
         what: The object's name, for the error.
 
+    Returns:
+        What the kernel returned: 0, but for requests that make a descriptor.
+
     Raises:
         OSError: The kernel's errno, with `what` as filename.
     """
     pointer = ctypes.byref(argument) if argument is not None else None
-    if _bound("drmIoctl", c_int, c_int, c_ulong, c_void_p)(fd, request.number, pointer) < 0:
+    result: int = _bound("drmIoctl", c_int, c_int, c_ulong, c_void_p)(fd, request.number, pointer)
+    if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, f"{request.name}: {os.strerror(code)}", what)
+    return result

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Constants and structures of the kernel's DRM interface, each with its header.
 
-Headers: include/uapi/drm/drm.h, drm_mode.h, drm_fourcc.h; include/uapi/linux/sync_file.h.
+Headers: include/uapi/drm/drm.h, drm_mode.h, drm_fourcc.h; include/uapi/linux/sync_file.h,
+udmabuf.h.
 Nothing here has behaviour.
 """
 
@@ -491,3 +492,22 @@ class ModeCrtc(ctypes.Structure):
         ("mode", ModeInfo),
         ("gamma_size", ctypes.c_int),
     ]
+
+
+# --- udmabuf.h -----------------------------------------------------------------------------
+
+UDMABUF_FLAGS_CLOEXEC = 0x01
+
+
+class UdmabufCreate(ctypes.Structure):
+    """struct udmabuf_create."""
+
+    _fields_ = [
+        ("memfd", c_uint32),
+        ("flags", c_uint32),
+        ("offset", c_uint64),
+        ("size", c_uint64),
+    ]
+
+
+UDMABUF_CREATE = _request("UDMABUF_CREATE", _WRITE, "u", 0x42, UdmabufCreate)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
-import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from capturectl.errors import (
@@ -17,10 +16,12 @@ from capturectl.errors import (
 )
 from capturectl.fourcc import MODIFIER_LINEAR, fourcc_code, fourcc_name, is_known
 from capturectl.protocol import Source as SourceKind
-from captured.capture.source import FenceResult, Geometry, Plane, SourceBusy, Vblank
-from captured.drm import events, masters, modeset, resources, route, uapi
+from captured.capture.source import NO_VBLANK, FenceResult, Geometry, SourceBusy, Vblank
+from captured.drm import events, masters, modeset, resources, route, uapi, vblank
 from captured.drm.atomic import AtomicReq
 from captured.drm.framebuffer import DumbFramebuffer
+from captured.drm.memory import DumbMemory, SealedMemory, WritebackMemory
+from captured.drm.shown import ShownPlane, shown_planes
 from captured.drm.syncfile import SyncFile
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _DRAIN_EVERY = 32
-_MARKS, _MARK = 16, 64  # places, and bytes in each
 
 _PREFERENCE = tuple(map(fourcc_code, ("XR24", "AR24", "XB24", "AB24", "RG24", "BG24", "XR30")))
 
@@ -67,54 +67,6 @@ class FlipQueue:
         for event in events.read_events(self._card):
             if event.event_type == uapi.DRM_EVENT_FLIP_COMPLETE:
                 self._waiting[event.user_data] = event
-
-
-class WritebackMemory:
-    """A dumb framebuffer that the writeback connector writes to and clients read.
-
-    Ownership: owns the framebuffer, its buffer and the dma-buf.
-    """
-
-    def __init__(self, card: Card, geometry: Geometry) -> None:
-        """Allocate, register and export it, read-only for whoever gets the dma-buf."""
-        self.framebuffer = DumbFramebuffer(card, geometry.width, geometry.height, geometry.fourcc)
-        try:
-            dmabuf = self.framebuffer.buffer.export()
-        except BaseException:
-            self.framebuffer.close()
-            raise
-        self._planes = (Plane(dmabuf, self.framebuffer.pitch, 0),)
-        self._marks: dict[int, bytes] = {}
-
-    def poison(self) -> None:
-        """Put random bytes into the first, the last and some rows between."""
-        # The buffer's tail is rounded up to a page and never written.
-        last = self.framebuffer.pitch * self.framebuffer.height - _MARK
-        self._marks = {last * i // _MARKS: os.urandom(_MARK) for i in range(_MARKS + 1)}
-        with self.framebuffer.buffer.map() as memory:
-            for offset, mark in self._marks.items():
-                memory[offset : offset + _MARK] = mark
-
-    def is_poisoned(self) -> bool:
-        """Whether any of those bytes are left."""
-        with self.framebuffer.buffer.map() as memory:
-            return any(memory[o : o + _MARK] == mark for o, mark in self._marks.items())
-
-    @property
-    def size(self) -> int:
-        """Bytes of the dma-buf."""
-        return self.framebuffer.size
-
-    @property
-    def planes(self) -> tuple[Plane, ...]:
-        """The one plane of a packed format."""
-        return self._planes
-
-    def close(self) -> None:
-        """Free it. A job that still writes keeps its own reference. Twice is fine."""
-        for plane in self._planes:
-            plane.dmabuf.close()
-        self.framebuffer.close()
 
 
 class WritebackFence:
@@ -149,6 +101,8 @@ class Wishes(NamedTuple):
     """Pixel format; 0 takes the best that the connector can write."""
     modeset: str = modeset.KEEP
     """What to do with a dark display: keep, preferred, or WxH[@HZ]."""
+    is_sealed: bool = False
+    """Whether the memory is such that clients cannot write to it at all."""
 
 
 class Outlook(NamedTuple):
@@ -185,6 +139,7 @@ class WritebackSource:
     """
 
     kind = SourceKind.WRITEBACK
+    has_fences = True
 
     def __init__(self, card: Card, flips: FlipQueue, wishes: Wishes, stream: int = 1) -> None:
         """Describe it; nothing is touched.
@@ -231,6 +186,16 @@ class WritebackSource:
             resources.writeback_fourccs(self._card, way.writeback),
             problem,
         )
+
+    def shown_planes(self) -> list[ShownPlane]:
+        """Return what is on the display's CRTC now.
+
+        Raises:
+            CaptureError: There is no such output, or no way to capture it.
+            OSError: The card is gone.
+        """
+        found = resources.read_resources(self._card)
+        return shown_planes(self._card, found, self._choose(found).crtc)
 
     def choose_fourcc(self, fourccs: tuple[int, ...]) -> int:
         """Return the pixel format that frames will have.
@@ -287,6 +252,8 @@ class WritebackSource:
 
     def _other_master(self) -> CaptureError | None:
         """Say who else is master, if anybody is; by asking to be it for a moment."""
+        if self._card.is_shared:
+            return None
         try:
             with self._as_master():
                 return None
@@ -309,7 +276,7 @@ class WritebackSource:
             CaptureUnsupportedError: no-writeback, wrong-crtc, clone-refused, no-format, no-mode.
         """
         if self._attachment is not None:
-            return self._attachment.geometry
+            return self._look_again(self._attachment)
         self._become_master()
         try:
             self._attachment = self._attach()
@@ -320,6 +287,19 @@ class WritebackSource:
             raise
         self._proved_problem = None
         return self._attachment.geometry
+
+    def _look_again(self, attachment: _Attachment) -> Geometry:
+        """Bring the attachment up to date with what the display shows by now."""
+        found = resources.read_resources(self._card)
+        way = self._choose(found)
+        if way.writeback.crtc_id != way.crtc.crtc_id:
+            raise CaptureLostError(
+                f"{way.writeback.name} was taken off {way.crtc.name}",
+                "another program did it; see who holds the card",
+            )
+        geometry = self._prove_picture(way)
+        self._attachment = attachment._replace(route=way, geometry=geometry)
+        return geometry
 
     def _attach(self) -> _Attachment:
         found = resources.read_resources(self._card)
@@ -383,7 +363,8 @@ class WritebackSource:
             CaptureLostError: Not attached.
             OSError: ENOMEM.
         """
-        return WritebackMemory(self._card, self._attached().geometry)
+        kind = SealedMemory if self._wishes.is_sealed else DumbMemory
+        return kind(self._card, self._attached().geometry)
 
     def commit(self, memory: Memory, number: int) -> WritebackFence:
         """Commit one job; the picture of the next vblank goes to the memory.
@@ -401,12 +382,14 @@ class WritebackSource:
             connector.connector_id,
             connector.properties,
             "WRITEBACK_FB_ID",
-            memory.framebuffer.fb_id,
+            memory.fb_id,
         )
         if not number % _DRAIN_EVERY:
             self._flips.drain()  # of jobs that nobody asked after, since they failed
         try:
-            attachment.request.commit_nowait(user_data=self._user_data(number))
+            # An owner's event queue is the owner's: no flip event there.
+            user_data = None if self._card.is_shared else self._user_data(number)
+            attachment.request.commit_nowait(user_data=user_data)
         except OSError as error:
             if error.errno == errno.EBUSY:
                 raise SourceBusy from error
@@ -421,12 +404,21 @@ class WritebackSource:
         return WritebackFence(SyncFile(fence))
 
     def vblank_of(self, number: int) -> Vblank:
-        """Return the vblank of an ended job, from its flip event."""
+        """Return the vblank of an ended job: its flip event's, or the last one there was."""
+        if self._card.is_shared:
+            return self._last_vblank()
         try:
             event = self._flips.take(self._user_data(number))
         except OSError:
             event = None  # the card is gone; the next commit says so
         return Vblank(event.sequence, event.time_ns) if event else Vblank(0, 0)
+
+    def _last_vblank(self) -> Vblank:
+        try:
+            found = vblank.read_vblank(self._card, self._attached().route.crtc.crtc_id)
+        except OSError:
+            return NO_VBLANK
+        return Vblank(found.sequence, found.time_ns)
 
     def _user_data(self, number: int) -> int:
         return self._stream << 48 | number & 0xFFFF_FFFF_FFFF
@@ -455,6 +447,16 @@ class WritebackSource:
             request.test(allow_modeset=True)
         except OSError as error:
             raise _refused(found, way, error) from error
+        self._prove_size(way, geometry, request)
+        return geometry
+
+    def _prove_picture(self, way: Route) -> Geometry:
+        """Prove that a connector that is attached can write a picture of the CRTC."""
+        geometry = self._geometry(way)
+        self._prove_size(way, geometry, AtomicReq(self._card))
+        return geometry
+
+    def _prove_size(self, way: Route, geometry: Geometry, request: AtomicReq) -> None:
         connector = way.writeback
         with DumbFramebuffer(
             self._card, geometry.width, geometry.height, geometry.fourcc
@@ -469,7 +471,6 @@ class WritebackSource:
                 request.test(allow_modeset=True)
             except OSError as error:
                 raise _picture_refused(way, geometry, error) from error
-        return geometry
 
     def _geometry(self, way: Route) -> Geometry:
         mode = way.mode

@@ -137,7 +137,7 @@ class Listener:
             connection.setblocking(False)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
             raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-            self._accept(Transport(connection, takes_fds=False), Peer(*_UCRED.unpack(raw)))
+            self._accept(Transport(connection), Peer(*_UCRED.unpack(raw)))
 
     def _rest(self, error: OSError) -> None:
         """Leave the waiting client in the backlog for a while: EMFILE does not pass at once."""

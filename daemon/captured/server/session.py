@@ -18,16 +18,17 @@ from capturectl.errors import (
     ProtocolError,
 )
 from captured.reactor import READABLE, WRITABLE
-from captured.server.stream import state_of
+from captured.server.stream import receipt_of, state_of
 from captured.server.subscription import Subscription
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from capturectl.transport import Packet, Transport
-    from captured.capture.engine import Picture
+    from capturectl.transport import Transport
+    from captured.capture.audience import Picture
     from captured.capture.pool import Slot
-    from captured.reactor import Reactor, Timer
+    from captured.reactor import Timer
+    from captured.server.hub import Hub
     from captured.server.listener import Peer
     from captured.server.stream import Stream
 
@@ -38,86 +39,104 @@ _REVOCATIONS_SPAN_S = 10.0
 """A client that has so many frames taken back within so many seconds is cut off."""
 _OUTBOX_LIMIT = 256
 """Control messages that wait for a client to read; one more and it is cut off."""
+_SERIAL_AT, _RECEIPT_AT = 8, 12
+_RELEASE_HEAD = protocol.RELEASE.pack(protocol.Release(0, 0, 0))[:_SERIAL_AT]
+"""Type, flags and size of a RELEASE; then come its serial and its receipt."""
+_ROOM = protocol.MAX_MESSAGE + 1
+"""A message that fills it is too long."""
+
+
+Loan = tuple["Subscription", "Picture"]
+"""A frame that the client has, and for which of its wishes it came."""
 
 
 class Session:
     """A connection, from accept to hang-up.
 
-    Ownership: owns the transport; borrows the loop, the streams and the slots that it lends.
+    Ownership: owns the transport; borrows the hub, its loop and streams, and the slots it lends.
     """
 
-    def __init__(
-        self,
-        transport: Transport,
-        peer: Peer,
-        reactor: Reactor,
-        streams: Mapping[int, Stream],
-        welcome: Callable[[], protocol.Welcome],
-        closed: Callable[[Session], None],
-    ) -> None:
+    __slots__ = (
+        "_events", "_hello_timer", "_hub", "_outbox", "_reactor", "_read", "_revocations",
+        "_revoked", "_subscriptions", "_taken_back", "_time_connected_ns", "_transport",
+        "is_greeted", "known", "lent", "name", "number", "peer", "write",
+    )  # fmt: skip
+
+    def __init__(self, transport: Transport, peer: Peer, hub: Hub) -> None:
         self.peer = peer
         self.name = ""
+        self.is_greeted = False
         self._transport = transport
-        self._reactor = reactor
-        self._streams = streams
-        self._welcome = welcome
-        self._closed = closed
+        self._read, self.write = transport.raw()
+        self._hub = hub
+        self._reactor = hub.reactor
+        self._time_connected_ns = hub.reactor.now_ns()
         self._subscriptions: dict[int, Subscription] = {}
-        self._lent: dict[tuple[int, int], Subscription] = {}
-        """(stream, sequence) of each frame that the client has."""
-        self._taken_back: dict[tuple[int, int], Subscription] = {}
+        self.lent: dict[bytes, Loan] = {}
+        """By receipt: the bytes that will bring the frame back."""
+        self._taken_back: dict[bytes, Subscription] = {}
         """The same, of frames that were revoked and not released since."""
-        self._released = 0
-        self._revocations: deque[int] = deque(maxlen=_REVOCATIONS_LIMIT)
-        self._known: set[tuple[int, int, int]] = set()
+        self._revoked = 0
+        self._revocations: deque[int] | None = None
+        self.known: dict[Slot, int] = {}
+        """Buffers that it was sent, and of which stream."""
         self._outbox: deque[bytes] = deque()
         self._events = READABLE
-        self._greeted = False
-        self._hello_timer: Timer | None = reactor.call_later(
+        self._hello_timer: Timer | None = self._reactor.call_later(
             protocol.HELLO_TIMEOUT_S, self._hello_missing
         )
-        reactor.watch(transport.fileno(), self._ready)
+        self.number = hub.add(self)
+        self._reactor.watch(transport.fileno(), self._ready)
 
     # -- receiving ----------------------------------------------------------------------------
 
     def _ready(self, events: int) -> None:
+        """Take one message; epoll calls again for the next, when others have had their turn."""
         try:
-            if events & WRITABLE:
-                self._flush()
-            if events & ~WRITABLE:
-                self._receive()
+            if events == READABLE:
+                packet = self._read(_ROOM)
+                # Most messages are a RELEASE, and its bytes are known before they come.
+                loan = self.lent.pop(packet[_RECEIPT_AT:], None)
+                if loan is None or packet[:_SERIAL_AT] != _RELEASE_HEAD:
+                    self._take(packet, loan)
+                else:
+                    loan[0].give_back(loan[1].slot)
+            else:
+                self._act(events)
         except ProtocolError as error:
             log.warning("%s: %s", self, error)
             self._refuse(error)
-        except CaptureLostError:
-            self.close()
+        except BlockingIOError:
+            return
         except OSError as error:
-            log.warning("%s: %s", self, error)
+            log.info("%s: %s", self, error)
             self.close()
         except Exception:
             # A fault of ours that one client provokes must not end the service for all.
             log.exception("%s: internal error; cut off", self)
             self.close()
 
-    def _receive(self) -> None:
-        """Take one message; epoll calls again for the next, when others have had their turn."""
-        try:
-            packet = self._transport.receive()
-        except BlockingIOError:
-            return
-        if packet is None:
-            self.close()
-            return
-        try:
-            self._handle(packet)
-        finally:
-            packet.close()
+    def _act(self, events: int) -> None:
+        if events & WRITABLE:
+            self._flush()
+        if events & ~WRITABLE:
+            self._take(self._read(_ROOM), None)
 
-    def _handle(self, packet: Packet) -> None:
-        header = packet.header
-        if packet.fds:
+    def _take(self, packet: bytes, loan: Loan | None) -> None:
+        if loan is not None:  # it only ended like a RELEASE
+            self.lent[packet[_RECEIPT_AT:]] = loan
+        if packet:
+            self._handle(packet)
+        else:
+            self.close()
+
+    def _handle(self, packet: bytes) -> None:
+        if len(packet) > protocol.MAX_MESSAGE:
+            raise ProtocolError("a message is longer than the protocol allows")
+        header = protocol.unpack_header(packet)
+        if header.flags & protocol.Flag.HAS_FDS:
             raise ProtocolError("a client's message carries file descriptors")
-        if not self._greeted and header.code != protocol.HELLO.code:
+        if not self.is_greeted and header.code != protocol.HELLO.code:
             raise ProtocolError("the first message must be HELLO")
         handler = _HANDLERS.get(header.code)
         if handler is None:
@@ -128,10 +147,10 @@ class Session:
                 self._send_error(error, header)
             return
         message, method = handler
-        method(self, message.unpack(packet.data), header)
+        method(self, message.unpack(packet), header)
 
     def _hello(self, hello: protocol.Hello, header: protocol.Header) -> None:
-        if self._greeted:
+        if self.is_greeted:
             raise ProtocolError("a second HELLO")
         if hello.magic != protocol.MAGIC:
             raise ProtocolError("HELLO without the magic number")
@@ -142,15 +161,16 @@ class Session:
                 "update the older of the two",
                 code="version",
             )
-        self._greeted = True
+        self.is_greeted = True
         self.name = "".join(c if c.isprintable() else "?" for c in hello.name)
         if self._hello_timer is not None:
             self._hello_timer.cancel()
-        self._send(protocol.WELCOME.pack(self._welcome(), serial=header.serial))
-        for stream in self._streams.values():
-            for message in stream.describe():
-                self._send(message)
+            self._hello_timer = None
+        self.send(protocol.WELCOME.pack(self._hub.welcome(), serial=header.serial))
+        for stream in self._hub.streams.values():
+            self.describe(stream)
         log.info("%s connected", self)
+        self._hub.tell(protocol.EventKind.CLIENT_CONNECTED, self)
 
     def _hello_missing(self) -> None:
         self._hello_timer = None
@@ -161,11 +181,13 @@ class Session:
             stream = self._check_subscribe(request, header)
             subscription = Subscription(self, stream, request)
             self._subscriptions[header.stream] = subscription
+            subscription.reconsider()
             try:
                 stream.engine.subscribe(subscription)
             except BaseException:
                 self._drop(subscription)
                 raise
+            self._hub.tell(protocol.EventKind.SUBSCRIBED, self, stream=stream)
         except ProtocolError:
             raise
         except CaptureError as error:
@@ -175,7 +197,7 @@ class Session:
     def _check_subscribe(self, request: protocol.Subscribe, header: protocol.Header) -> Stream:
         if not 1 <= request.credits <= protocol.MAX_CREDITS:
             raise ProtocolError(f"SUBSCRIBE with {request.credits} credits")
-        stream = self._streams.get(header.stream)
+        stream = self._hub.streams.get(header.stream)
         if stream is None:
             raise NoOutputError(f"there is no stream {header.stream}", "connect again")
         if header.stream in self._subscriptions:
@@ -190,7 +212,9 @@ class Session:
         return stream
 
     def _held_of(self, stream_id: int) -> int:
-        return sum(key[0] == stream_id for key in (*self._lent, *self._taken_back))
+        subscriptions = (*(subscription for subscription, _ in self.lent.values()),
+                         *self._taken_back.values())  # fmt: skip
+        return sum(subscription.stream.stream_id == stream_id for subscription in subscriptions)
 
     def _unsubscribe(self, request: protocol.Unsubscribe, header: protocol.Header) -> None:
         subscription = self._subscriptions.get(header.stream)
@@ -198,11 +222,10 @@ class Session:
             self.end_subscription(subscription)
 
     def _release(self, request: protocol.Release, header: protocol.Header) -> None:
-        key = (header.stream, request.sequence)
-        self._released += 1
-        if (subscription := self._lent.pop(key, None)) is not None:
-            subscription.give_back(request.sequence)
-        elif (subscription := self._taken_back.pop(key, None)) is not None:
+        receipt = receipt_of(header.stream, request)
+        if (loan := self.lent.pop(receipt, None)) is not None:
+            loan[0].give_back(loan[1].slot)
+        elif (subscription := self._taken_back.pop(receipt, None)) is not None:
             subscription.credit_returned()
         else:
             raise ProtocolError(f"RELEASE of frame {request.sequence}, which is not held")
@@ -218,6 +241,26 @@ class Session:
     def _goodbye(self, request: protocol.Goodbye, header: protocol.Header) -> None:
         self.say_bye(protocol.ByeReason.CLIENT)
 
+    def _query(self, request: protocol.AskQuery, header: protocol.Header) -> None:
+        if self._outbox:
+            busy = CaptureBusyError("earlier answers are not read yet", code="capacity")
+            self._send_error(busy, header)
+            return
+        # Not counted against the outbox: they were asked for, and nothing else is waiting.
+        self._outbox.extend(self._hub.answer(request.what, header.serial))
+        self._flush()
+
+    def _watch(self, request: protocol.Watch, header: protocol.Header) -> None:
+        self._hub.watch(self, bool(request.is_wanted))
+
+    def _disconnect(self, request: protocol.Disconnect, header: protocol.Header) -> None:
+        try:
+            self._hub.disconnect(self, request.client)
+        except CaptureError as error:
+            self._send_error(error, header)
+        else:
+            self.send(protocol.DONE.pack(protocol.Done(), serial=header.serial))
+
     # -- sending ------------------------------------------------------------------------------
 
     @property
@@ -228,45 +271,70 @@ class Session:
     @property
     def is_prompt(self) -> bool:
         """Whether the client has given frames back and has had none taken of late."""
-        return self._released > 0 and not self._taken_back
+        return not self._taken_back and any(
+            subscription.has_released for subscription in self._subscriptions.values()
+        )
 
-    def send_picture(self, stream: Stream, picture: Picture) -> bool:
-        """Send a frame; False when the client's socket is full, and nothing is lent then."""
-        slot = picture.slot
-        key = (stream.stream_id, slot.generation, slot.index)
-        try:
-            if key not in self._known:
-                self._transport.send(*_buffer_message(stream, slot))
-                self._known.add(key)
-            self._transport.send(stream.frame_packet(picture))
-        except BlockingIOError:
-            return False
-        except CaptureLostError:
-            return False  # the hang-up is seen by the loop
-        except OSError as error:
-            log.warning("%s: cannot send a frame: %s", self, error.strerror)
-            return False
-        self._lent[stream.stream_id, picture.sequence] = self._subscriptions[stream.stream_id]
-        return True
+    def send_buffer(self, stream: Stream, slot: Slot) -> None:
+        """Send a buffer's descriptors, once.
 
-    def frame_revoked(self, subscription: Subscription, sequence: int, slot: Slot) -> None:
-        """Tell the client that a frame was taken back; cut it off when that happens often."""
-        stream_id = subscription.stream.stream_id
+        Raises:
+            OSError: EAGAIN, the client's socket is full; EPIPE, it is gone.
+        """
+        message, fds = _buffer_message(stream, slot)
+        self._transport.send(message, fds)
+        self.known[slot] = stream.stream_id
+
+    def send_fds(self, packet: bytes, fds: Sequence[int]) -> None:
+        """Send a message with descriptors; errors as above."""
+        self._transport.send(packet, fds)
+
+    def buffers_gone(self, stream: Stream, generation: int) -> None:
+        """Tell the client that it may unmap a former pool."""
+        for slot in [slot for slot in self.known if slot.generation == generation]:
+            self.buffer_gone(stream, slot)
+
+    def buffer_gone(self, stream: Stream, slot: Slot) -> None:
+        """Tell the client that it may unmap a buffer, if it has it."""
+        if self.known.get(slot) != stream.stream_id:
+            return
+        del self.known[slot]
+        body = protocol.BufferGone(slot.index, slot.generation)
+        self.send(protocol.BUFFER_GONE.pack(body, stream=stream.stream_id))
+
+    def frame_revoked(self, subscription: Subscription, slot: Slot, *, is_overdue: bool) -> None:
+        """Tell the client that a frame was taken back; cut it off when it held too many."""
         if not self._transport:
             return  # it is being closed, and gives everything back anyway
-        self._taken_back[stream_id, sequence] = self._lent.pop((stream_id, sequence))
-        log.info("%s: held frame %d for too long", self, sequence)
-        body = protocol.Revoked(sequence, slot.index, slot.generation)
-        self._send(protocol.REVOKED.pack(body, stream=stream_id))
-        self._revocations.append(self._reactor.now_ns())
-        if self._is_slow():
-            reason = f"{len(self._revocations)} frames were held for too long"
-            self._refuse(CaptureLostError(reason, "release them sooner", code="slow"))
+        receipt, picture = self._loan_of(subscription, slot)
+        self._taken_back[receipt] = self.lent.pop(receipt)[0]
+        stream = subscription.stream
+        body = protocol.Revoked(picture.sequence, slot.index, slot.generation)
+        self.send(protocol.REVOKED.pack(body, stream=stream.stream_id))
+        if is_overdue:
+            self._note_revoked(stream, picture.sequence)
 
-    def _is_slow(self) -> bool:
-        if len(self._revocations) < _REVOCATIONS_LIMIT:
-            return False
-        return self._revocations[-1] - self._revocations[0] < _REVOCATIONS_SPAN_S * 1e9
+    def holds(self, subscription: Subscription, slot: Slot) -> bool:
+        """Whether the client has a slot by a subscription."""
+        return any(s is subscription and p.slot is slot for s, p in self.lent.values())
+
+    def _loan_of(self, subscription: Subscription, slot: Slot) -> tuple[bytes, Picture]:
+        return next(
+            (receipt, picture)
+            for receipt, (lent_to, picture) in self.lent.items()
+            if picture.slot is slot and lent_to is subscription
+        )
+
+    def _note_revoked(self, stream: Stream, sequence: int) -> None:
+        log.info("%s: held frame %d for too long", self, sequence)
+        self._hub.tell(protocol.EventKind.FRAME_REVOKED, self, stream=stream, sequence=sequence)
+        self._revoked += 1
+        if self._revocations is None:
+            self._revocations = deque(maxlen=_REVOCATIONS_LIMIT)
+        self._revocations.append(self._reactor.now_ns())
+        if _is_slow(self._revocations):
+            reason = f"{len(self._revocations)} frames were held for too long"
+            self.cut_off(CaptureLostError(reason, "release them sooner", code="slow"))
 
     def send_state(self, stream: Stream, problem: CaptureError | None) -> None:
         """Tell the client that frames of a stream stop for a while, or are back."""
@@ -274,29 +342,63 @@ class Session:
         body = protocol.StateChange(
             state_of(problem), error["code"], error["reason"], error["hint"]
         )
-        self._send(protocol.STATE.pack(body, stream=stream.stream_id))
+        self.send(protocol.STATE.pack(body, stream=stream.stream_id))
+
+    def describe(self, stream: Stream) -> None:
+        """Tell the client what an output is like now."""
+        for message in stream.describe():
+            self.send(message)
+
+    def status(self, serial: int) -> Iterator[bytes]:
+        """Yield a CLIENT for each subscription, or one for a client without any."""
+        if not self.is_greeted:
+            return
+        for stream_id, subscription in self._subscriptions.items():
+            body = self._status(subscription)
+            yield protocol.CLIENT.pack(body, serial=serial, stream=stream_id)
+        if not self._subscriptions:
+            yield protocol.CLIENT.pack(self._status(None), serial=serial)
+
+    def _status(self, subscription: Subscription | None) -> protocol.ClientStatus:
+        held = sum(lent_to is subscription for lent_to, _ in self.lent.values())
+        return protocol.ClientStatus(
+            self.number,
+            self._time_connected_ns,
+            subscription.sent if subscription else 0,
+            subscription.skipped if subscription else 0,
+            self._revoked,
+            *self.peer,
+            subscription.credits if subscription else 0,
+            held if subscription else len(self.lent),
+            subscription.max_fps_millihertz if subscription else 0,
+            subscription.flags if subscription else 0,
+            self.name,
+        )
 
     def end_subscription(self, subscription: Subscription) -> None:
         """End it in good order; what is held stays held."""
         self._drop(subscription)
         stream_id = subscription.stream.stream_id
-        self._send(protocol.ENDED.pack(protocol.Ended(), stream=stream_id))
+        self.send(protocol.ENDED.pack(protocol.Ended(), stream=stream_id))
 
     def fail_subscription(self, subscription: Subscription, error: CaptureError) -> None:
         """End it with an error."""
         self._drop(subscription)
         body = wire_errors.to_message(error)
-        self._send(protocol.ERROR.pack(body, stream=subscription.stream.stream_id))
+        self.send(protocol.ERROR.pack(body, stream=subscription.stream.stream_id))
 
     def _drop(self, subscription: Subscription) -> None:
-        self._subscriptions.pop(subscription.stream.stream_id, None)
-        subscription.stream.engine.unsubscribe(subscription)
+        stream = subscription.stream
+        if self._subscriptions.pop(stream.stream_id, None) is not None:
+            self._hub.tell(protocol.EventKind.UNSUBSCRIBED, self, stream=stream)
+        stream.engine.unsubscribe(subscription)
 
     def _send_error(self, error: CaptureError, header: protocol.Header) -> None:
         body = wire_errors.to_message(error)
-        self._send(protocol.ERROR.pack(body, serial=header.serial, stream=header.stream))
+        self.send(protocol.ERROR.pack(body, serial=header.serial, stream=header.stream))
 
-    def _send(self, message: bytes) -> None:
+    def send(self, message: bytes) -> None:
+        """Send a message, after those that wait; a client that does not read is cut off."""
         if not self._transport:
             return
         self._outbox.append(message)
@@ -320,6 +422,7 @@ class Session:
             self._events = events
             self._reactor.change(self._transport.fileno(), events)
             for subscription in list(self._subscriptions.values()):
+                subscription.reconsider()
                 subscription.stream.engine.wake()
 
     # -- leaving ------------------------------------------------------------------------------
@@ -327,6 +430,16 @@ class Session:
     def say_bye(self, reason: protocol.ByeReason) -> None:
         """Tell the client that it is over, and hang up."""
         self._last_words(protocol.BYE.pack(protocol.Bye(reason)))
+
+    def cut_off(self, error: CaptureError) -> None:
+        """Hang up on a client that would rather stay, and keep its buffers from it."""
+        log.warning("%s: %s", self, error)
+        known = self.known
+        self._hub.tell(protocol.EventKind.CLIENT_CUT_OFF, self, error=error)
+        self._refuse(error)
+        for stream in self._hub.streams.values():
+            mine = {(s.generation, s.index) for s, of in known.items() if of == stream.stream_id}
+            stream.engine.taint(mine)
 
     def _refuse(self, error: CaptureError) -> None:
         self._last_words(protocol.ERROR.pack(wire_errors.to_message(error, fatal=True)))
@@ -347,11 +460,12 @@ class Session:
         self._transport.hang_up()
         for subscription in list(self._subscriptions.values()):
             self._drop(subscription)
-        lent, self._lent = self._lent, {}
-        for subscription in set(lent.values()):
-            subscription.give_all_back()
+        lent, self.lent = self.lent, {}
+        for subscription, picture in lent.values():
+            subscription.give_back(picture.slot)
+        self.known = {}
         log.info("%s left", self)
-        self._closed(self)
+        self._hub.left(self)
 
     def __str__(self) -> str:
         return f"client {self.name or '?'} ({self.peer})"
@@ -367,8 +481,17 @@ _HANDLERS: dict[int, tuple[protocol.Message[Any], Callable[[Session, Any, Any], 
         (protocol.GOODBYE, Session._goodbye),
         (protocol.PAUSE, Session._pause),
         (protocol.RESUME, Session._resume),
+        (protocol.QUERY, Session._query),
+        (protocol.WATCH, Session._watch),
+        (protocol.DISCONNECT, Session._disconnect),
     )
 }
+
+
+def _is_slow(revocations: deque[int]) -> bool:
+    if len(revocations) < _REVOCATIONS_LIMIT:
+        return False
+    return revocations[-1] - revocations[0] < _REVOCATIONS_SPAN_S * 1e9
 
 
 def _buffer_message(stream: Stream, slot: Slot) -> tuple[bytes, Sequence[int]]:

@@ -1,19 +1,39 @@
 # SPDX-License-Identifier: MIT
-"""An output as clients see it: its number, its description, its engine."""
+"""An output as clients see it: its number, its description, its frames as bytes."""
 
 from __future__ import annotations
 
+import logging
+import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from capturectl import protocol
-from capturectl.errors import CaptureError, CaptureUnsupportedError, OutputOffError
+from capturectl.errors import (
+    CaptureError,
+    CaptureLostError,
+    CaptureUnsupportedError,
+    OutputOffError,
+)
 from capturectl.fourcc import MODIFIER_LINEAR, fourcc_name
+from captured.capture.pool import SlotState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from captured.capture.engine import Engine, Picture
+    from captured.capture.audience import Picture
+    from captured.capture.engine import Engine
     from captured.capture.source import Geometry
+    from captured.server.subscription import Subscription
+
+log = logging.getLogger(__name__)
+
+_RECEIPT = struct.Struct("<IQII")
+_NO_ERROR = {"code": "", "reason": "", "hint": ""}
+
+
+def receipt_of(stream_id: int, release: protocol.Release) -> bytes:
+    """Return the bytes of a RELEASE from its header's stream on."""
+    return _RECEIPT.pack(stream_id, *release)
 
 
 class OutputLook(NamedTuple):
@@ -32,7 +52,8 @@ class OutputLook(NamedTuple):
 class Stream:
     """One output. Borrows its engine.
 
-    `look` says how the output is now, `fourcc` which pixel format its frames have or would have.
+    `look` says how the output is now, `fourcc` which pixel format its frames have or would have,
+    `planes` what is on its CRTC.
     """
 
     def __init__(
@@ -43,21 +64,26 @@ class Stream:
         card: str,
         look: Callable[[], OutputLook],
         fourcc: Callable[[], int],
+        planes: Callable[[], Sequence[protocol.PlaneStatus]] = tuple,
+        *,
+        has_fences: bool = False,
     ) -> None:
         self.stream_id = stream_id
         self.engine = engine
         self.source = source
+        self.has_fences = has_fences
         self._card = card
         self._look = look
         self._fourcc = fourcc
-        self._packet = bytearray(protocol.FRAME.size)
-        self._packed = 0
+        self._planes = planes
+
+    # -- what clients ask for -----------------------------------------------------------------
 
     def check_wish(self, request: protocol.Subscribe) -> None:
         """Check that the stream has what a subscription asks for, before anything is touched.
 
         Raises:
-            CaptureUnsupportedError: No accepted source, or another pixel format.
+            CaptureUnsupportedError: No accepted source, another pixel format, no fences.
         """
         if not request.sources & self.source:
             raise CaptureUnsupportedError(
@@ -71,19 +97,25 @@ class Stream:
                 "convert them, or start the daemon with another --format",
                 code="format",
             )
+        if request.flags & protocol.SubscribeFlag.EARLY and not self.has_fences:
+            raise CaptureUnsupportedError(
+                "the output's source has no fences", "subscribe without EARLY", code="no-early"
+            )
 
-    def describe(self) -> list[bytes]:
+    # -- what it is like ----------------------------------------------------------------------
+
+    def describe(self, serial: int = 0) -> list[bytes]:
         """Return the STREAM, FORMAT... and DONE of the output as it is now."""
         look = self._look()
+        head = {"serial": serial, "stream": self.stream_id}
         return [
-            protocol.STREAM.pack(self._describe(look), stream=self.stream_id),
-            *(self._format(fourcc, look.geometry) for fourcc in look.fourccs),
-            protocol.DONE.pack(protocol.Done(), stream=self.stream_id),
+            protocol.STREAM.pack(self._describe(look), **head),
+            *(protocol.FORMAT.pack(body, **head) for body in _formats(look)),
+            protocol.DONE.pack(protocol.Done(), **head),
         ]
 
     def _describe(self, look: OutputLook) -> protocol.Stream:
         geometry, problem = look.geometry, look.problem
-        error = problem.as_dict() if problem else {"code": "", "reason": "", "hint": ""}
         return protocol.Stream(
             state=state_of(problem),
             source=self.source,
@@ -97,35 +129,115 @@ class Stream:
             name=look.name,
             card=self._card,
             writeback=look.writeback,
-            **error,
+            **(problem.as_dict() if problem else _NO_ERROR),
         )
 
-    def _format(self, fourcc: int, geometry: Geometry | None) -> bytes:
-        active = geometry is not None and geometry.fourcc == fourcc
-        body = protocol.Format(MODIFIER_LINEAR, fourcc, int(active))
-        return protocol.FORMAT.pack(body, stream=self.stream_id)
+    @property
+    def name(self) -> str:
+        """The output's name."""
+        return self.engine.name
 
-    def frame_packet(self, picture: Picture) -> bytearray:
-        """Return the FRAME of a picture; packed once, the same bytes for every client.
+    def planes(self, serial: int) -> list[bytes]:
+        """Return a PLANE for each plane that shows something."""
+        head = {"serial": serial, "stream": self.stream_id}
+        return [protocol.PLANE.pack(plane, **head) for plane in self._planes()]
 
-        The bytes stay valid until the next picture.
+    def engine_status(self, now_ns: int, serial: int) -> bytes:
+        """Return the ENGINE of the output."""
+        status = _engine_status(self.engine, now_ns)
+        return protocol.ENGINE.pack(status, serial=serial, stream=self.stream_id)
+
+    # -- its frames ---------------------------------------------------------------------------
+
+    def deliver(
+        self, picture: Picture, subscriptions: Sequence[Subscription]
+    ) -> list[Subscription]:
+        """Send a FRAME, the same bytes to all; return who has taken it.
+
+        The sends come one right after the other, book-keeping last: a client that waits is
+        woken while the next is sent to, and one that wakes often costs more than the sending.
         """
-        if self._packed != picture.sequence:
-            frame = protocol.Frame(
-                picture.sequence,
-                picture.vblank.sequence,
-                picture.missed,
-                picture.time_commit_ns,
-                picture.vblank.time_ns,
-                picture.time_done_ns,
-                picture.slot.index,
-                picture.slot.generation,
-                self.source,
-                0,
-            )
-            protocol.FRAME.pack_into(self._packet, frame, stream=self.stream_id)
-            self._packed = picture.sequence
-        return self._packet
+        packet, slot = self._frame(picture), picture.slot
+        takers = []
+        for subscription in subscriptions:
+            try:
+                if slot not in subscription.known:
+                    subscription.send_buffer(slot)
+                subscription.write(packet)
+            except (OSError, CaptureLostError) as error:
+                _not_sent(subscription, error)
+            else:
+                takers.append(subscription)
+        receipt = self._receipt(picture)
+        for subscription in takers:
+            subscription.delivered(picture, receipt)
+        return takers
+
+    def announce(
+        self, picture: Picture, fence: int, subscriptions: Sequence[Subscription]
+    ) -> list[Subscription]:
+        """Send an EARLY, and the fence of its picture; return who has taken it."""
+        packet, slot = self._early(picture), picture.slot
+        takers = []
+        for subscription in subscriptions:
+            try:
+                if slot not in subscription.known:
+                    subscription.send_buffer(slot)
+                subscription.send_early(packet, fence)
+            except (OSError, CaptureLostError) as error:
+                _not_sent(subscription, error)
+            else:
+                takers.append(subscription)
+        receipt = self._receipt(picture)
+        for subscription in takers:
+            subscription.delivered(picture, receipt)
+        return takers
+
+    def _receipt(self, picture: Picture) -> bytes:
+        """Return how the RELEASE of a picture ends, whichever client sends it."""
+        slot = picture.slot
+        release = protocol.Release(picture.sequence, slot.index, slot.generation)
+        return receipt_of(self.stream_id, release)
+
+    def _frame(self, picture: Picture) -> bytes:
+        slot, vblank = picture.slot, picture.vblank
+        frame = protocol.Frame(
+            picture.sequence,
+            vblank.sequence,
+            picture.missed,
+            picture.time_commit_ns,
+            vblank.time_ns,
+            picture.time_done_ns,
+            slot.index,
+            slot.generation,
+            self.source,
+            0,
+        )
+        return protocol.FRAME.pack(frame, stream=self.stream_id)
+
+    def _early(self, picture: Picture) -> bytes:
+        early = protocol.Early(
+            picture.sequence,
+            picture.missed,
+            picture.time_commit_ns,
+            picture.slot.index,
+            picture.slot.generation,
+            self.source,
+            0,
+        )
+        return protocol.EARLY.pack(early, stream=self.stream_id)
+
+
+def _not_sent(subscription: Subscription, error: Exception) -> None:
+    # EAGAIN: it does not read. EPIPE: it is gone, and the loop sees that. ETOOMANYREFS: the
+    # clients of the daemon's user have too many descriptors under way.
+    if not isinstance(error, BlockingIOError):
+        log.debug("%s: cannot send a frame: %s", subscription, error)
+
+
+def _formats(look: OutputLook) -> list[protocol.Format]:
+    active = look.geometry.fourcc if look.geometry else 0
+    return [protocol.Format(MODIFIER_LINEAR, f, int(f == active)) for f in look.fourccs]
 
 
 def state_of(problem: CaptureError | None) -> protocol.State:
@@ -135,3 +247,44 @@ def state_of(problem: CaptureError | None) -> protocol.State:
     if isinstance(problem, OutputOffError):
         return protocol.State.OFF
     return protocol.State.BLOCKED
+
+
+def _engine_state(engine: Engine) -> protocol.EngineState:
+    if engine.problem is not None:
+        return protocol.EngineState.SUSPENDED
+    if engine.pool is None:
+        return protocol.EngineState.IDLE
+    if engine.is_doubted:
+        return protocol.EngineState.DOUBTED
+    if engine.subscriber_count:
+        return protocol.EngineState.CAPTURING
+    return protocol.EngineState.LINGERING
+
+
+def _engine_status(engine: Engine, now_ns: int) -> protocol.EngineStatus:
+    counts, pool, error = engine.statistics(), engine.pool, engine.last_error
+    taken, sent = engine.timings.commit_to_fence(), engine.timings.fence_to_sent()
+    engine.retired.reap()
+    words = error.as_dict() if error else _NO_ERROR
+    return protocol.EngineStatus(
+        state=_engine_state(engine),
+        subscribers=engine.subscriber_count,
+        **counts._asdict(),
+        time_ns=now_ns,
+        time_error_ns=engine.last_error_ns,
+        pool_bytes=pool.bytes if pool else 0,
+        retired_bytes=engine.retired.size,
+        generation=pool.generation if pool else 0,
+        buffers=len(pool) if pool else 0,
+        buffers_free=pool.count(SlotState.FREE) if pool else 0,
+        buffers_lent=pool.count(SlotState.LENT) if pool else 0,
+        buffers_quarantined=pool.count(SlotState.QUARANTINED) if pool else 0,
+        fps_millihertz=engine.timings.fps_millihertz(now_ns),
+        commit_to_fence_p50_us=taken.p50 // 1000,
+        commit_to_fence_p99_us=taken.p99 // 1000,
+        fence_to_sent_p50_us=max(0, sent.p50) // 1000,
+        fence_to_sent_p99_us=max(0, sent.p99) // 1000,
+        word=words["code"],
+        reason=words["reason"],
+        hint=words["hint"],
+    )

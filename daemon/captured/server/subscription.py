@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""A client's wish for one stream's frames: its credits, its rate, what it holds."""
+"""A client's wish for one stream's frames: its credits, its rate, whether it may have one now."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from capturectl.protocol import ClientFlag, SubscribeFlag
+from captured.capture.audience import NEVER
+
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from capturectl import protocol
     from capturectl.errors import CaptureError
-    from captured.capture.engine import Picture
+    from captured.capture.audience import Picture
     from captured.capture.pool import Slot
     from captured.server.stream import Stream
 
@@ -24,14 +29,30 @@ class Connection(Protocol):
     def is_prompt(self) -> bool:
         """Whether the client has shown that it gives frames back."""
 
-    def send_picture(self, stream: Stream, picture: Picture) -> bool:
-        """Send a frame; False when the client's socket is full."""
+    known: dict[Slot, int]
+    """Buffers that the client was sent."""
+    lent: dict[bytes, tuple[Subscription, Picture]]
+    """By receipt, frames that the client has."""
+    write: Callable[[bytes], int]
+    """The socket's own send."""
 
-    def frame_revoked(self, subscription: Subscription, sequence: int, slot: Slot) -> None:
+    def send_buffer(self, stream: Stream, slot: Slot) -> None:
+        """Send a buffer's descriptors."""
+
+    def send_fds(self, packet: bytes, fds: Sequence[int]) -> None:
+        """Send a message with descriptors."""
+
+    def holds(self, subscription: Subscription, slot: Slot) -> bool:
+        """Whether the client has a slot by a subscription."""
+
+    def frame_revoked(self, subscription: Subscription, slot: Slot, *, is_overdue: bool) -> None:
         """Tell the client that a frame was taken back."""
 
     def send_state(self, stream: Stream, problem: CaptureError | None) -> None:
         """Tell the client that frames stop for a while, or are back."""
+
+    def describe(self, stream: Stream) -> None:
+        """Tell the client what the output is like now."""
 
     def end_subscription(self, subscription: Subscription) -> None:
         """Tell the client that the subscription is over."""
@@ -43,88 +64,147 @@ class Connection(Protocol):
 class Subscription:
     """The engine's `Subscriber`. Lives until it has ended and everything it held is back."""
 
+    __slots__ = (
+        "_captured_before", "_connection", "_engine", "_gap_ns", "_left", "_lent", "_next_ns",
+        "credits", "due_ns", "has_released", "is_early", "is_paused", "known",
+        "max_fps_millihertz", "seen", "sent", "served_ns", "stream", "write",
+    )  # fmt: skip
+
     def __init__(
         self, connection: Connection, stream: Stream, request: protocol.Subscribe
     ) -> None:
         self.stream = stream
+        self.due_ns = 0
+        self.seen = 0
+        self.served_ns = 0
+        self.is_early = bool(request.flags & SubscribeFlag.EARLY)
         self.is_paused = False
-        self.held: dict[int, Slot] = {}
-        """Sequence to slot, of the frames that the client has."""
+        self.credits = request.credits
+        self.sent = 0
+        self.has_released = False
+        self.max_fps_millihertz = request.max_fps_millihertz
+        self.known = connection.known
+        self.write = connection.write
+        self._lent = connection.lent
         self._connection = connection
-        self._credits = request.credits
+        self._engine = stream.engine
+        self._captured_before = stream.engine.captured
         self._left = request.frames
         rate = request.max_fps_millihertz
         self._gap_ns = 10**12 // rate if rate else 0
-        self._due_ns = 0
+        self._next_ns = 0
 
     @property
     def is_prompt(self) -> bool:
         """Whether the client has shown that it gives frames back."""
         return self._connection.is_prompt
 
-    def due_ns(self) -> int | None:
-        """Say from when on it wants a picture; None while it could not take one."""
-        if self._credits < 1 or self.is_paused or self._connection.is_clogged:
-            return None
-        return self._due_ns
+    @property
+    def skipped(self) -> int:
+        """Pictures that it went without since it began."""
+        return max(0, self._engine.captured - self._captured_before - self.sent)
 
-    def deliver(self, picture: Picture) -> bool:
-        """Send the frame, and its buffer before if the client has not seen that yet."""
-        if not self._connection.send_picture(self.stream, picture):
-            return False
-        self._credits -= 1
-        self.held[picture.sequence] = picture.slot
+    @property
+    def flags(self) -> ClientFlag:
+        """How it stands."""
+        found = ClientFlag(0)
+        if self.is_paused:
+            found |= ClientFlag.PAUSED
+        if self._connection.is_clogged:
+            found |= ClientFlag.CLOGGED
+        if self.is_early:
+            found |= ClientFlag.EARLY
+        return found
+
+    # -- taking -------------------------------------------------------------------------------
+
+    def send_buffer(self, slot: Slot) -> None:
+        """Send a buffer that the client has not seen yet.
+
+        Raises:
+            OSError: EAGAIN, the client's socket is full; EPIPE, it is gone.
+        """
+        self._connection.send_buffer(self.stream, slot)
+
+    def send_early(self, packet: bytes, fence: int) -> None:
+        """Send a frame's fence before it is written; errors as above."""
+        self._connection.send_fds(packet, [fence])
+
+    def delivered(self, picture: Picture, receipt: bytes) -> None:
+        """The client has a picture now; its RELEASE will end with the receipt."""
+        self._lent[receipt] = self, picture
+        self.sent += 1
+        self.credits -= 1
+        if not self.credits or self._gap_ns or self._left:
+            self._look_ahead(picture)
+
+    def _look_ahead(self, picture: Picture) -> None:
         self._pace(picture.time_commit_ns)
+        self.reconsider()
         if self._left:
             self._left -= 1
             if not self._left:
                 self._connection.end_subscription(self)
-        return True
 
     def _pace(self, time_ns: int) -> None:
         if not self._gap_ns:
             return
-        if self._due_ns:
+        if self._next_ns:
             # The average holds over late frames, but a long wait is not made up in a burst.
-            self._due_ns = max(self._due_ns + self._gap_ns, time_ns + self._gap_ns // 2)
+            self._next_ns = max(self._next_ns + self._gap_ns, time_ns + self._gap_ns // 2)
         else:
-            self._due_ns = time_ns + self._gap_ns
+            self._next_ns = time_ns + self._gap_ns
 
-    def give_back(self, sequence: int) -> None:
+    def reconsider(self) -> None:
+        """Say anew when a picture is wanted; after every change of what that depends on."""
+        could = self.credits > 0 and not self.is_paused and not self._connection.is_clogged
+        self.due_ns = self._next_ns if could else NEVER
+
+    # -- giving back --------------------------------------------------------------------------
+
+    def give_back(self, slot: Slot) -> None:
         """The client releases a frame that it holds."""
-        slot = self.held.pop(sequence)
-        self._credits += 1
-        self.stream.engine.release(slot, self)
-
-    def give_all_back(self) -> None:
-        """The client is gone."""
-        while self.held:
-            _, slot = self.held.popitem()
-            self.stream.engine.release(slot, self)
+        self.credits += 1
+        self.has_released = True
+        if self.credits == 1:
+            self.reconsider()
+        self._engine.release(slot, self)
 
     def credit_returned(self) -> None:
         """The client releases a frame that had been taken back already."""
-        self._credits += 1
-        self.stream.engine.wake()
+        self.credits += 1
+        self.has_released = True
+        self.reconsider()
+        self._engine.wake()
 
-    def revoked(self, slot: Slot) -> None:
+    def holds(self, slot: Slot) -> bool:
+        """Whether the client has a slot by this subscription."""
+        return self._connection.holds(self, slot)
+
+    def revoked(self, slot: Slot, *, is_overdue: bool) -> None:
         """The engine takes a slot back."""
-        sequence = next(number for number, held in self.held.items() if held is slot)
-        del self.held[sequence]
-        self._connection.frame_revoked(self, sequence, slot)
+        self._connection.frame_revoked(self, slot, is_overdue=is_overdue)
+
+    # -- the output ---------------------------------------------------------------------------
 
     def state_changed(self, problem: CaptureError | None) -> None:
         """Tell the client that frames stop for a while, or are back."""
         self._connection.send_state(self.stream, problem)
 
+    def reshaped(self) -> None:
+        """Tell the client what the output is like now."""
+        self._connection.describe(self.stream)
+
     def pause(self) -> None:
         """Want nothing until `resume`."""
         self.is_paused = True
+        self.reconsider()
 
     def resume(self) -> None:
         """Want pictures again."""
         self.is_paused = False
-        self.stream.engine.wake()
+        self.reconsider()
+        self._engine.wake()
 
     def fail(self, error: CaptureError) -> None:
         """Tell the client why there will be no more frames."""

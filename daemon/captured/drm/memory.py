@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+"""The memory that a writeback connector writes one picture to, as the engine wants it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, Protocol
+
+from captured.capture.source import Geometry, Plane
+from captured.drm.framebuffer import DumbFramebuffer
+from captured.drm.sealed import SealedFramebuffer
+
+if TYPE_CHECKING:
+    import mmap
+    from contextlib import AbstractContextManager
+
+    from captured.drm.card import Card
+    from captured.drm.ids import FbId
+
+_MARKS, _MARK = 16, 64  # places, and bytes in each
+
+
+class _Sized(Protocol):
+    """What the marks and the geometry of both kinds are made of."""
+
+    fb_id: FbId
+    height: int
+
+    @property
+    def pitch(self) -> int:
+        """Bytes from one row to the next."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole memory."""
+
+    def close(self) -> None:
+        """Free it."""
+
+
+class WritebackMemory:
+    """A framebuffer for one picture. Exists until `close()`.
+
+    Ownership: owns the framebuffer; `planes` say what clients get.
+    """
+
+    planes: tuple[Plane, ...]
+
+    def __init__(self, framebuffer: _Sized) -> None:
+        self._framebuffer = framebuffer
+        self._marks: dict[int, bytes] = {}
+
+    @property
+    def fb_id(self) -> FbId:
+        """The framebuffer's number, for WRITEBACK_FB_ID."""
+        return self._framebuffer.fb_id
+
+    @property
+    def size(self) -> int:
+        """Bytes of what clients get."""
+        return self._framebuffer.size
+
+    def _map(self) -> AbstractContextManager[mmap.mmap]:
+        """Lend the pixels, writable for us."""
+        raise NotImplementedError
+
+    def poison(self) -> None:
+        """Put random bytes into the first, the last and some rows between."""
+        # The tail is rounded up to a page and never written.
+        last = self._framebuffer.pitch * self._framebuffer.height - _MARK
+        self._marks = {last * i // _MARKS: os.urandom(_MARK) for i in range(_MARKS + 1)}
+        with self._map() as memory:
+            for offset, mark in self._marks.items():
+                memory[offset : offset + _MARK] = mark
+
+    def is_poisoned(self) -> bool:
+        """Whether any of those bytes are left."""
+        with self._map() as memory:
+            return any(memory[o : o + _MARK] == mark for o, mark in self._marks.items())
+
+    def close(self) -> None:
+        """Free it. A job that still writes keeps its own reference. Twice is fine."""
+        self._framebuffer.close()
+
+
+class DumbMemory(WritebackMemory):
+    """In a dumb buffer of the card; clients get a dma-buf that they can only map for reading.
+
+    Ownership: owns the dma-buf as well.
+    """
+
+    def __init__(self, card: Card, geometry: Geometry) -> None:
+        """Allocate, register and export it."""
+        framebuffer = DumbFramebuffer(card, geometry.width, geometry.height, geometry.fourcc)
+        super().__init__(framebuffer)
+        self._buffer = framebuffer.buffer
+        try:
+            self.planes = (Plane(self._buffer.export(), framebuffer.pitch, 0),)
+        except BaseException:
+            framebuffer.close()
+            raise
+
+    def _map(self) -> AbstractContextManager[mmap.mmap]:
+        return self._buffer.map()
+
+    def close(self) -> None:
+        """Free it. A job that still writes keeps its own reference. Twice is fine."""
+        for plane in self.planes:
+            plane.dmabuf.close()
+        super().close()
+
+
+class SealedMemory(WritebackMemory):
+    """In a sealed memfd: clients get that, and nothing in their machine can write to it."""
+
+    def __init__(self, card: Card, geometry: Geometry) -> None:
+        """Allocate, import, register and seal it.
+
+        Raises:
+            CaptureUnsupportedError: no-udmabuf.
+        """
+        framebuffer = SealedFramebuffer(card, geometry.width, geometry.height, geometry.fourcc)
+        super().__init__(framebuffer)
+        self._memory = framebuffer.memory
+        self.planes = (Plane(framebuffer.memfd, framebuffer.pitch, 0),)
+
+    def _map(self) -> AbstractContextManager[mmap.mmap]:
+        return contextlib.nullcontext(self._memory)

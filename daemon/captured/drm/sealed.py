@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: MIT
+"""Framebuffers whose pixels nobody but the hardware can write: sealed memfds under udmabuf."""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+from typing import TYPE_CHECKING
+
+from capturectl.errors import CaptureUnsupportedError
+from capturectl.fd import OwnedFd
+from capturectl.fourcc import pixel_format
+from captured.drm import libdrm, uapi
+from captured.drm.framebuffer import Framebuffer, Layout
+from captured.drm.ids import GemHandle
+
+if TYPE_CHECKING:
+    from captured.drm.card import Card
+
+DEVICE = "/dev/udmabuf"
+
+_PITCH = 256
+"""Bytes; rows begin at multiples of it, which satisfies the drivers that were looked at."""
+
+
+class SealedFramebuffer(Framebuffer):
+    """A framebuffer over a memfd. Exists until `close()`.
+
+    A dma-buf can be imported by a GPU and written there, whatever its mode says. A memfd with
+    F_SEAL_FUTURE_WRITE cannot be written by anybody who does not have a mapping already.
+
+    Ownership: owns the memfd, our mapping and the GEM handle.
+    Kernel: drivers/dma-buf/udmabuf.c wants F_SEAL_SHRINK and no F_SEAL_WRITE at that moment.
+    """
+
+    def __init__(self, card: Card, width: int, height: int, fourcc: int) -> None:
+        """Allocate, import and register it, then seal it.
+
+        Raises:
+            CaptureUnsupportedError: no-udmabuf.
+            OSError: As of udmabuf, the import and the framebuffer.
+        """
+        row = width * pixel_format(fourcc).bytes_per_pixel
+        self.pitch = -(-row // _PITCH) * _PITCH
+        self.size = -(-self.pitch * height // mmap.PAGESIZE) * mmap.PAGESIZE
+        self._gem_handle = GemHandle(0)
+        self.memfd = _make_memfd(self.size)
+        self.memory = mmap.mmap(self.memfd.fileno(), self.size)
+        try:
+            self._gem_handle = _import(card, self.memfd, self.size)
+            layout = Layout(self._gem_handle, self.pitch, 0)
+            super().__init__(card, width, height, fourcc, (layout,))
+            seals = fcntl.F_SEAL_GROW | _F_SEAL_FUTURE_WRITE | fcntl.F_SEAL_SEAL
+            fcntl.fcntl(self.memfd.fileno(), fcntl.F_ADD_SEALS, seals)
+        except BaseException:
+            self._free(card)
+            raise
+
+    def close(self) -> None:
+        """Remove the framebuffer and let the memory go. Twice is fine."""
+        try:
+            super().close()
+        finally:
+            self._free(self._card)
+
+    def _free(self, card: Card) -> None:
+        gem_handle, self._gem_handle = self._gem_handle, GemHandle(0)
+        if gem_handle and card:
+            card.ioctl(uapi.GEM_CLOSE, uapi.GemClose(gem_handle), f"buffer {gem_handle}")
+        self.memory.close()
+        self.memfd.close()
+
+
+_F_SEAL_FUTURE_WRITE = 0x10
+
+
+def _make_memfd(size: int) -> OwnedFd:
+    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+    memfd = OwnedFd(os.memfd_create("capture", flags), "memfd")
+    try:
+        os.ftruncate(memfd.fileno(), size)
+        fcntl.fcntl(memfd.fileno(), fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+    except BaseException:
+        memfd.close()
+        raise
+    return memfd
+
+
+def _import(card: Card, memfd: OwnedFd, size: int) -> GemHandle:
+    """Make a buffer object of the card from a memfd; the caller owns the handle."""
+    with _make_dmabuf(memfd, size) as dmabuf:
+        argument = uapi.PrimeHandle(0, 0, dmabuf.fileno())
+        card.ioctl(uapi.PRIME_FD_TO_HANDLE, argument, f"{card.path} import")
+        return GemHandle(argument.handle)
+
+
+def _make_dmabuf(memfd: OwnedFd, size: int) -> OwnedFd:
+    try:
+        device = OwnedFd(os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC), DEVICE)
+    except OSError as error:
+        raise CaptureUnsupportedError(
+            f"{DEVICE}: {error.strerror}",
+            "sealed buffers need the module udmabuf and the right to open it; "
+            'or set memory = "dumb"',
+            code="no-udmabuf",
+        ) from error
+    with device:
+        argument = uapi.UdmabufCreate(memfd.fileno(), uapi.UDMABUF_FLAGS_CLOEXEC, 0, size)
+        fd = libdrm.ioctl(device.fileno(), uapi.UDMABUF_CREATE, argument, DEVICE)
+        return OwnedFd(fd, "udmabuf")

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: MIT
+"""Everybody who is connected: what concerns more than one client goes through here."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, cast
+
+from capturectl import protocol
+from capturectl.errors import CaptureError, CaptureLostError, NoOutputError, NotAllowedError
+from captured.server.stream import state_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from captured.capture.outlet import Outlet
+    from captured.capture.pool import Slot
+    from captured.reactor import Reactor
+    from captured.server.session import Session
+    from captured.server.stream import Stream
+
+log = logging.getLogger(__name__)
+
+_NO_ERROR = {"code": "", "reason": "", "hint": ""}
+Kind = protocol.EventKind
+
+
+class Hub:
+    """The streams, the sessions, and what each is told of the others.
+
+    Ownership: owns the sessions, borrows the streams and the loop.
+    """
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        streams: dict[int, Stream],
+        welcome: Callable[[], protocol.Welcome],
+    ) -> None:
+        """Start with nobody; becomes the outlet of every stream's engine."""
+        self.reactor = reactor
+        self.streams = streams
+        self.welcome = welcome
+        self.sessions: dict[int, Session] = {}
+        self._watchers: set[Session] = set()
+        self._count = 0
+        for stream in streams.values():
+            # Every subscriber of a stream's engine is one of its Subscriptions.
+            stream.engine.outlet = cast("Outlet", _StreamOutlet(self, stream))
+
+    # -- coming and going ---------------------------------------------------------------------
+
+    def add(self, session: Session) -> int:
+        """Take a new session in; return its number."""
+        self._count += 1
+        self.sessions[self._count] = session
+        return self._count
+
+    def uids(self) -> list[int]:
+        """Return the user of each session."""
+        return [session.peer.uid for session in self.sessions.values()]
+
+    def left(self, session: Session) -> None:
+        """Hear that a session has ended."""
+        self.sessions.pop(session.number, None)
+        self._watchers.discard(session)
+        if session.is_greeted:
+            self.tell(Kind.CLIENT_LEFT, session)
+
+    def disconnect(self, asker: Session, number: int) -> None:
+        """Cut a client off because another asks for it.
+
+        Raises:
+            NoOutputError: There is no such client.
+            NotAllowedError: It belongs to another user, and the asker is not root.
+        """
+        session = self.sessions.get(number)
+        if session is None or session is asker:
+            raise NoOutputError(
+                f"there is no other client {number}", "see capturectl clients", code="no-client"
+            )
+        if asker.peer.uid not in {0, session.peer.uid}:
+            raise NotAllowedError(
+                f"client {number} belongs to user {session.peer.uid}", "ask as root"
+            )
+        session.cut_off(
+            CaptureLostError(f"disconnected by {asker.peer}", "connect again", code="disconnected")
+        )
+
+    # -- answers ------------------------------------------------------------------------------
+
+    def answer(self, what: int, serial: int) -> Iterator[bytes]:
+        """Yield the answers to a QUERY, the DONE that ends them included."""
+        now_ns = self.reactor.now_ns()
+        for stream in self.streams.values():
+            if what & protocol.Query.OUTPUTS:
+                yield from stream.describe(serial)
+            if what & protocol.Query.ENGINES:
+                yield stream.engine_status(now_ns, serial)
+            if what & protocol.Query.PLANES:
+                yield from stream.planes(serial)
+        if what & protocol.Query.CLIENTS:
+            for session in self.sessions.values():
+                yield from session.status(serial)
+        yield protocol.DONE.pack(protocol.Done(), serial=serial)
+
+    # -- events -------------------------------------------------------------------------------
+
+    def watch(self, session: Session, is_wanted: bool) -> None:
+        """Tell a session of everything from now on, or of nothing any more."""
+        (self._watchers.add if is_wanted else self._watchers.discard)(session)
+
+    def tell(
+        self,
+        kind: protocol.EventKind,
+        session: Session | None = None,
+        *,
+        stream: Stream | None = None,
+        sequence: int = 0,
+        error: CaptureError | None = None,
+    ) -> None:
+        """Send an EVENT to all who watch."""
+        if not self._watchers:
+            return
+        words = error.as_dict() if error else _NO_ERROR
+        event = protocol.Event(
+            kind,
+            session.peer.pid if session else 0,
+            session.number if session else 0,
+            sequence,
+            self.reactor.now_ns(),
+            session.peer.uid if session else 0,
+            session.name if session else stream.name if stream else "",
+            words["code"],
+            words["reason"],
+            words["hint"],
+        )
+        message = protocol.EVENT.pack(event, stream=stream.stream_id if stream else 0)
+        for watcher in tuple(self._watchers):
+            watcher.send(message)
+
+    def say_bye(self, reason: protocol.ByeReason) -> None:
+        """Take leave of everybody."""
+        for session in tuple(self.sessions.values()):
+            session.say_bye(reason)
+
+
+class _StreamOutlet:
+    """One engine's way out: pictures to its stream's subscriptions, news to all it concerns."""
+
+    def __init__(self, hub: Hub, stream: Stream) -> None:
+        self._hub = hub
+        self._stream = stream
+        self.deliver = stream.deliver
+        self.announce = stream.announce
+
+    def attached(self) -> None:
+        self._hub.tell(Kind.ATTACHED, stream=self._stream)
+
+    def detached(self) -> None:
+        self._hub.tell(Kind.DETACHED, stream=self._stream)
+
+    def pool_freed(self, generation: int) -> None:
+        for session in tuple(self._hub.sessions.values()):
+            session.buffers_gone(self._stream, generation)
+
+    def slot_replaced(self, slot: Slot) -> None:
+        for session in tuple(self._hub.sessions.values()):
+            session.buffer_gone(self._stream, slot)
+
+    def capture_lost(self, sequence: int) -> None:
+        self._hub.tell(Kind.CAPTURE_LOST, stream=self._stream, sequence=sequence)
+
+    def problem_changed(self, problem: CaptureError | None) -> None:
+        is_mode = problem is not None and problem.code == "mode-changed"
+        kind = Kind.MODE_CHANGED if is_mode else Kind.OUTPUT_STATE
+        log.info("%s: %s", self._stream.name, problem or state_of(None).name.lower())
+        self._hub.tell(kind, stream=self._stream, error=problem)

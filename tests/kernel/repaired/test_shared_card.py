@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: MIT
+"""Beside the program that owns the display, through its open card; and what it does meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+import capturectl as library
+from tests.support import kernel, picture
+from tests.support.processes import DaemonProcess, SceneProcess, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Self
+
+
+class Owner(SceneProcess):
+    """The scene as a compositor would be: master, and never anything else."""
+
+    def __init__(self) -> None:
+        super().__init__("640x480@60", "--keep-master")
+
+    @property
+    def card(self) -> str:
+        """Its open card, as --share takes it."""
+        return f"{self.pid}:{self.tell('hold')['fd']}"
+
+
+@pytest.fixture
+def owner() -> Iterator[Owner]:
+    with Owner() as process:
+        yield process
+
+
+@pytest.fixture
+def shared(owner: Owner, start: Callable[..., DaemonProcess]) -> DaemonProcess:
+    return start("--share", owner.card)
+
+
+def numbers(frame: library.Frame) -> set[int | None]:
+    """The frame numbers that stand in the corners of every layer."""
+    seen = frame.array[:, :, 2::-1]
+    return {
+        picture.read_stamp(seen, layer.x + x, layer.y + y)
+        for layer in picture.layers_for(frame.width, frame.height)
+        for x, y in picture.mark_places(layer.width, layer.height)
+    }
+
+
+class Watcher:
+    """A client that takes every frame, in a thread, and notes what it sees."""
+
+    def __init__(self, daemon: DaemonProcess) -> None:
+        self.frames: list[tuple[int, tuple[int, int], set[int | None]]] = []
+        self.error: Exception | None = None
+        self._daemon = daemon
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        try:
+            with (
+                library.connect(str(self._daemon.socket)) as client,
+                client.stream(timeout=20) as stream,
+            ):
+                for frame in stream:
+                    size = frame.width, frame.height
+                    self.frames.append((frame.sequence, size, numbers(frame)))
+                    if self._stop.is_set():
+                        return
+        except Exception as error:
+            self.error = error
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        wait_until(lambda: self.frames or self.error, "the first frame")
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._stop.set()
+        self._thread.join(30)
+
+    def wait_for(self, width: int, number: int) -> None:
+        """Wait for a frame of a width that shows a number everywhere."""
+        wait_until(
+            lambda: self.error or any(s[0] == width and n == {number} for _, s, n in self.frames),
+            f"frame {number} at {width} pixels",
+        )
+        assert self.error is None
+
+
+def test_a_display_is_captured_while_its_owner_stays_master(
+    owner: Owner, shared: DaemonProcess
+) -> None:
+    for number in (1, 2, 3):
+        owner.tell("frame", number)
+        with library.connect(str(shared.socket)) as client, client.snapshot() as frame:
+            assert numbers(frame) == {number}
+    assert kernel.master_names() == ["python"]
+
+
+@pytest.mark.slow
+def test_a_mode_change_in_mid_stream_brings_frames_of_the_new_size(
+    owner: Owner, shared: DaemonProcess
+) -> None:
+    with Watcher(shared) as watcher:
+        owner.tell("frame", 5)
+        watcher.wait_for(640, 5)
+        owner.tell("mode", 800, 600, 60)
+        owner.tell("frame", 6)
+        watcher.wait_for(800, 6)
+        owner.tell("mode", 640, 480, 60)
+        owner.tell("frame", 7)
+        watcher.wait_for(640, 7)
+    assert {size for _, size, _ in watcher.frames} == {(640, 480), (800, 600)}
+    sequences = [sequence for sequence, _, _ in watcher.frames]
+    assert sequences == sorted(set(sequences))
+
+
+@pytest.mark.slow
+def test_an_output_that_goes_off_and_on_again_is_streamed_on(
+    owner: Owner, shared: DaemonProcess
+) -> None:
+    with Watcher(shared) as watcher:
+        owner.tell("frame", 5)
+        watcher.wait_for(640, 5)
+        owner.tell("off")
+        wait_until(lambda: "is off" in shared.log(), "the daemon notices")
+        wait_until(lambda: not kernel.is_attached(), "the connector is taken off")
+        owner.tell("on")
+        owner.tell("frame", 6)
+        watcher.wait_for(640, 6)
+
+
+@pytest.mark.slow
+def test_an_owner_may_put_the_display_out_once_it_went_off(
+    owner: Owner, shared: DaemonProcess
+) -> None:
+    with Watcher(shared) as watcher:
+        owner.tell("off")
+        wait_until(lambda: not kernel.is_attached(), "the connector is taken off")
+        assert "error" not in owner.tell("dark")
+        owner.tell("mode", 800, 600, 60)
+        owner.tell("frame", 9)
+        watcher.wait_for(800, 9)
+
+
+@pytest.mark.slow
+def test_plane_changes_in_mid_stream_are_in_the_picture(
+    owner: Owner, shared: DaemonProcess
+) -> None:
+    with Watcher(shared) as watcher:
+        for number in range(10, 15):
+            owner.tell("frame", number)
+            owner.tell("mode", 640, 480, 60)  # the same mode, new planes and framebuffers
+            watcher.wait_for(640, number)
+    assert {size for _, size, _ in watcher.frames} == {(640, 480)}
+
+
+@pytest.mark.slow
+def test_when_the_daemon_ends_the_owner_has_its_display_as_it_was(
+    owner: Owner, shared: DaemonProcess
+) -> None:
+    before = kernel.plane_state()
+    with library.connect(str(shared.socket)) as client:
+        client.snapshot().release()
+        assert kernel.is_attached()
+    shared.end()
+    assert not kernel.is_attached()
+    assert kernel.plane_state() == before
+    assert kernel.is_active()
+    assert "error" not in owner.tell("mode", 800, 600, 60)
