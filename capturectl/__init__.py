@@ -12,7 +12,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from capturectl.client import Client, Output, connect
+    from capturectl.client import Client, FrameStream, connect
+    from capturectl.conversation import Statistics
     from capturectl.errors import (
         CaptureBusyError,
         CaptureClosedError,
@@ -28,11 +29,13 @@ if TYPE_CHECKING:
         UsageError,
     )
     from capturectl.frame import Frame
+    from capturectl.output import Output
     from capturectl.protocol import Source, State
     from capturectl.version import VERSION as __version__  # noqa: N811 - its customary name
 
 _HOMES = {
-    "client": ("Client", "Output", "connect"),
+    "client": ("Client", "FrameStream", "connect"),
+    "conversation": ("Statistics",),
     "errors": (
         "CaptureBusyError",
         "CaptureClosedError",
@@ -48,6 +51,7 @@ _HOMES = {
         "UsageError",
     ),
     "frame": ("Frame",),
+    "output": ("Output",),
     "protocol": ("Source", "State"),
 }
 
@@ -56,6 +60,8 @@ __all__ = [  # noqa: RUF022 - the order of use
     "Client",
     "Output",
     "Frame",
+    "FrameStream",
+    "Statistics",
     "Source",
     "State",
     "CaptureError",

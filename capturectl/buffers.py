@@ -38,6 +38,7 @@ class BufferTable:
     def __init__(self) -> None:
         self._buffers: dict[Key, FrameBuffer] = {}
         self._users: dict[Key, int] = {}
+        self._gone: set[Key] = set()
 
     def add(self, stream: int, layout: protocol.Buffer, fd: OwnedFd) -> None:
         """Map a buffer that was sent.
@@ -79,7 +80,21 @@ class BufferTable:
         self._users[key] -= 1
         if not self._users[key]:
             del self._users[key]
+            if key in self._gone:
+                self._drop(key)
             self._drop_older(key[0])
+
+    def give_up(self, key: Key) -> None:
+        """Drop a buffer, as soon as no frame shows it."""
+        if key in self._users:
+            self._gone.add(key)
+        else:
+            self._drop(key)
+
+    def retire(self) -> None:
+        """Give all buffers up."""
+        for key in list(self._buffers):
+            self.give_up(key)
 
     def _drop_older(self, stream: int) -> None:
         newest = max((key[1] for key in self._buffers if key[0] == stream), default=0)
@@ -88,6 +103,7 @@ class BufferTable:
                 self._drop(key)
 
     def _drop(self, key: Key) -> None:
+        self._gone.discard(key)
         buffer = self._buffers.pop(key, None)
         if buffer is not None:
             buffer.dmabuf.close()

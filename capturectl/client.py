@@ -9,80 +9,35 @@ import socket
 import struct
 import sys
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from capturectl import protocol, wire_errors
-from capturectl.buffers import BufferTable
+from capturectl import protocol
+from capturectl.conversation import Conversation, Subscribed
 from capturectl.errors import (
     CaptureClosedError,
     CaptureError,
     CaptureLostError,
     CaptureTimeoutError,
-    NoOutputError,
     NotAllowedError,
-    ProtocolError,
     UnreachableError,
-    UsageError,
 )
-from capturectl.fd import OwnedFd
-from capturectl.frame import Frame
 from capturectl.transport import Transport
 
 if TYPE_CHECKING:
-    from typing import Self
+    from collections.abc import Iterator
+    from typing import Any, Self
 
-    from capturectl.transport import Packet
+    from capturectl.conversation import Statistics
+    from capturectl.frame import Frame
+    from capturectl.output import Output
 
 SOCKET_VARIABLE = "CAPTURECTL_SOCKET"
 DEFAULT_TIMEOUT = 5.0
 """Seconds to wait for a frame: some vblanks, and a modeset before the first."""
 
 
-class Output(NamedTuple):
-    """What the daemon says of one output."""
-
-    stream: int
-    """Its number on the wire."""
-    name: str
-    """"HDMI-A-1"."""
-    state: protocol.State
-    source: protocol.Source
-    """Where its frames come from."""
-    width: int
-    """Pixels; 0 when it is off."""
-    height: int
-    refresh_mhz: int
-    """Frames per 1000 seconds."""
-    card: str
-    writeback: str
-    """The writeback connector's name."""
-    connector_id: int
-    crtc_id: int
-    clients: int
-    """Subscriptions it has."""
-    fourccs: tuple[int, ...]
-    """Pixel formats that it can have."""
-    fourcc: int
-    """The one it has now; 0 while nobody captures."""
-    code: str
-    """Why it is not ready, as a word; empty when it is."""
-    reason: str
-    hint: str
-
-
 _LONGEST_TIMEOUT = 10.0**6
-
-
-class Statistics(NamedTuple):
-    """What a connection has received and what it went without, over all its outputs."""
-
-    received: int
-    skipped: int
-    """Captured while this client had no credit, or was slower than it asked for."""
-    missed: int
-    """Asked of the source, which did not deliver."""
-    revoked: int
-    """Held for so long that the daemon took the buffer back."""
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 
 
 def default_socket() -> str:
@@ -91,7 +46,11 @@ def default_socket() -> str:
 
 
 def connect(
-    path: str | None = None, *, name: str = "", timeout: float = DEFAULT_TIMEOUT
+    path: str | None = None,
+    *,
+    name: str = "",
+    timeout: float = DEFAULT_TIMEOUT,
+    wait: float = 0.0,
 ) -> Client:
     """Connect to the daemon.
 
@@ -99,6 +58,7 @@ def connect(
         path: Its socket; None takes `default_socket()`.
         name: What to call this client in the daemon's status; the program's name when empty.
         timeout: Seconds to wait for the daemon's answer.
+        wait: Seconds to wait for a daemon that is not there yet.
 
     Raises:
         UnreachableError: There is no socket, or nobody answers on it.
@@ -106,7 +66,18 @@ def connect(
         ProtocolError: The daemon speaks no version that this client knows.
         CaptureTimeoutError: No answer in time.
     """
-    address = path or default_socket()
+    client = Client(path or default_socket(), name or program_name(), timeout)
+    client._open(wait)
+    return client
+
+
+def program_name() -> str:
+    """Return what a client is called that has no other name."""
+    return os.path.basename(sys.argv[0])  # noqa: PTH119 - pathlib costs start-up time
+
+
+def open_socket(address: str, timeout: float) -> socket.socket:
+    """Return a socket that is connected to the daemon; errors as of `connect`."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         _connect_within(sock, address, timeout)
@@ -118,13 +89,15 @@ def connect(
     except OSError as error:
         sock.close()
         raise _connect_error(address, error) from error
-    client = Client(Transport(sock))
-    try:
-        client._greet(name or os.path.basename(sys.argv[0]), timeout)  # noqa: PTH119
-    except BaseException:
-        client.close()
-        raise
-    return client
+    return sock
+
+
+def pauses() -> Iterator[float]:
+    """Yield how long to wait before each attempt to reach a daemon again, in seconds."""
+    pause = _SHORTEST_PAUSE
+    while True:
+        yield pause
+        pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 def _within(seconds: float) -> float:
@@ -168,27 +141,32 @@ class Client:
     borrow them.
     """
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-        self._welcome: protocol.Welcome | None = None
-        self._outputs: tuple[Output, ...] = ()
-        self._buffers = BufferTable()
-        self._subscribed: set[int] = set()
-        self._serial = 0
-        self._held: dict[tuple[int, int], Frame] = {}
-        self._last: dict[int, protocol.Frame] = {}
-        self._received = self._skipped = self._missed = self._revoked = 0
+    def __init__(self, address: str, name: str, timeout: float) -> None:
+        self._address, self._name, self._timeout = address, name, timeout
+        self._transport: Transport | None = None
+        self._talk = Conversation(self._send)
 
     # -- what there is ------------------------------------------------------------------------
 
     @property
     def driver(self) -> str:
         """The kernel driver of the daemon's card."""
-        return self._welcome.driver if self._welcome else ""
+        return self._talk.welcome.driver if self._talk.welcome else ""
+
+    @property
+    def daemon_version(self) -> str:
+        """The daemon's version."""
+        return self._talk.welcome.daemon if self._talk.welcome else ""
+
+    @property
+    def has_early(self) -> bool:
+        """Whether the daemon can announce frames before they are written."""
+        welcome = self._talk.welcome
+        return bool(welcome and welcome.capabilities & protocol.Capability.EARLY)
 
     def outputs(self) -> tuple[Output, ...]:
-        """Return the outputs as they were when this client connected."""
-        return self._outputs
+        """Return the outputs as the daemon described them last; see `refresh`."""
+        return self._talk.outputs
 
     def output(self, name: str | None = None) -> Output:
         """Return an output by name, or the only one.
@@ -197,15 +175,74 @@ class Client:
             NoOutputError: None of that name.
             UsageError: No name, and several outputs.
         """
-        names = ", ".join(output.name for output in self._outputs) or "none"
-        if name is None:
-            if len(self._outputs) == 1:
-                return self._outputs[0]
-            raise UsageError("which output?", f"name one with -o: {names}")
-        for output in self._outputs:
-            if output.name == name:
-                return output
-        raise NoOutputError(f"there is no output {name}", f"the daemon has {names}")
+        return self._talk.output(name)
+
+    def refresh(self) -> tuple[Output, ...]:
+        """Ask how the outputs are now; `outputs` says so from then on.
+
+        Raises:
+            CaptureUnsupportedError: The daemon is too old for questions.
+        """
+        self._ask(protocol.Query.OUTPUTS)
+        return self.outputs()
+
+    def engines(self) -> dict[str, protocol.EngineStatus]:
+        """Return what the daemon does with each output, by name."""
+        rows = self._ask(protocol.Query.ENGINES)
+        return {self._talk.name_of(stream): status for stream, status in rows}
+
+    def planes(self, output: str | None = None) -> tuple[protocol.PlaneStatus, ...]:
+        """Return the planes on an output's CRTC, the lowest first."""
+        wanted = self.output(output).stream
+        rows = self._ask(protocol.Query.PLANES)
+        return tuple(plane for stream, plane in rows if stream == wanted)
+
+    def clients(self) -> tuple[Subscribed, ...]:
+        """Return everybody who is connected to the daemon."""
+        rows = self._ask(protocol.Query.CLIENTS)
+        return tuple(Subscribed(self._talk.name_of(stream), status) for stream, status in rows)
+
+    def disconnect(self, number: int) -> None:
+        """Cut another client off.
+
+        Raises:
+            NoOutputError: no-client, there is none of that number.
+            NotAllowedError: It belongs to another user.
+        """
+        self._await_answer(self._talk.disconnect(number))
+
+    def events(self, timeout: float | None = None) -> Iterator[protocol.Event]:
+        """Yield what happens at the daemon, from now on, until nothing has for `timeout` seconds.
+
+        Raises:
+            CaptureLostError: The daemon went away.
+        """
+        self._talk.require_watch()
+        self._talk.say(protocol.WATCH, protocol.Watch(1))
+        try:
+            while self._await_event(timeout):
+                yield self._talk.events.popleft()
+        finally:
+            with contextlib.suppress(CaptureLostError, CaptureClosedError):
+                self._talk.say(protocol.WATCH, protocol.Watch(0))
+
+    def _await_event(self, timeout: float | None) -> bool:
+        deadline = time.monotonic() + (_LONGEST_TIMEOUT if timeout is None else timeout)
+        while not self._talk.events:
+            try:
+                self._hear(deadline, "an event")
+            except CaptureTimeoutError:
+                return False
+        return True
+
+    def _ask(self, what: protocol.Query) -> list[tuple[int, Any]]:
+        return self._await_answer(self._talk.ask(what))
+
+    def _await_answer(self, serial: int) -> list[tuple[int, Any]]:
+        deadline = time.monotonic() + self._timeout
+        while (rows := self._talk.answer(serial)) is None:
+            self._hear(deadline, "the daemon's answer")
+        return rows
 
     # -- frames -------------------------------------------------------------------------------
 
@@ -220,7 +257,7 @@ class Client:
 
         Args:
             output: Its name; None where there is only one.
-            timeout: Seconds to wait for it.
+            timeout: Seconds to wait for it, also where the output goes off meanwhile.
             sources: What the pixels may come from. Scan-out buffers are not the glass, so
                 they come only to those who ask for them.
 
@@ -239,12 +276,14 @@ class Client:
         deadline = time.monotonic() + timeout
         self._settle(wanted, deadline)
         request = protocol.Subscribe(sources, 0, 0, credits=1, frames=1, max_fps_millihertz=0)
-        self._send(protocol.SUBSCRIBE, request, wanted.stream)
-        self._subscribed.add(wanted.stream)
+        self._talk.subscribe(wanted, request)
         try:
             return self._await_frame(wanted, deadline)
-        except CaptureTimeoutError:
-            self._send(protocol.UNSUBSCRIBE, protocol.Unsubscribe(), wanted.stream)
+        except CaptureTimeoutError as error:
+            problem = self._talk.problem(wanted)
+            self._talk.unsubscribe(wanted)
+            if problem is not None:
+                raise problem from error
             raise
 
     def stream(
@@ -255,6 +294,8 @@ class Client:
         credits: int = protocol.DEFAULT_CREDITS,  # noqa: A002 - the protocol's word
         sources: protocol.Source = protocol.Source.WRITEBACK | protocol.Source.PATTERN,
         timeout: float | None = None,
+        early: bool = False,
+        reconnect: bool = False,
     ) -> FrameStream:
         """Subscribe to an output: an iterator of frames, the newest that there is each time.
 
@@ -265,6 +306,8 @@ class Client:
             sources: As for `snapshot`.
             timeout: Seconds that a step of the iterator waits at most; None waits for as long
                 as it takes.
+            early: Whether frames may come before they are written, each with its `fence`.
+            reconnect: Whether to go on when the daemon went away and has come back.
 
         Returns:
             The stream; end it with `close()` or `with`. A step gives the frame before it back,
@@ -274,167 +317,100 @@ class Client:
             As `snapshot`; some of it only at the first step.
         """
         wanted = self.output(output)
-        self._settle(wanted, time.monotonic() + DEFAULT_TIMEOUT)
-        request = protocol.Subscribe(sources, 0, 0, credits, 0, round(max_fps * 1000))
-        self._send(protocol.SUBSCRIBE, request, wanted.stream)
-        self._subscribed.add(wanted.stream)
-        return FrameStream(self, wanted, timeout)
+        flags = protocol.SubscribeFlag.EARLY if early else protocol.SubscribeFlag(0)
+        request = protocol.Subscribe(sources, flags, 0, credits, 0, round(max_fps * 1000))
+        self._subscribe(wanted, request)
+        return FrameStream(self, wanted, request, timeout, reconnect=reconnect)
+
+    def _subscribe(self, output: Output, request: protocol.Subscribe) -> None:
+        self._settle(output, time.monotonic() + DEFAULT_TIMEOUT)
+        self._talk.subscribe(output, request)
 
     def statistics(self) -> Statistics:
         """Return what this connection has received and what it went without."""
-        return Statistics(self._received, self._skipped, self._missed, self._revoked)
+        return self._talk.statistics()
 
     def _settle(self, output: Output, deadline: float) -> None:
         """Read to the end of an earlier subscription, so that no old frame passes for new."""
-        while output.stream in self._subscribed:
-            try:
-                frame = self._take_message(output, deadline)
-            except CaptureError:
-                if output.stream in self._subscribed:
-                    raise
-                return  # it was the earlier subscription that failed
-            if frame is not None:
-                frame.release()
+        while self._talk.is_subscribed(output):
+            self._hear(deadline, f"the end of {output.name}")
 
     def _await_frame(self, output: Output, deadline: float) -> Frame:
-        while True:
-            frame = self._take_message(output, deadline)
-            if frame is not None:
-                return frame
-            if output.stream not in self._subscribed:
-                raise CaptureLostError(f"the daemon ended {output.name}", "try again")
-
-    def _take_message(self, output: Output, deadline: float) -> Frame | None:
-        """Handle the next message; return the frame if it is one of the output."""
-        with self._receive(deadline, f"a frame of {output.name}") as packet:
-            header = packet.header
-            if header.code == protocol.BUFFER.code:
-                self._add_buffer(packet)
-            elif header.code == protocol.ENDED.code:
-                self._subscribed.discard(header.stream)
-            elif header.code == protocol.FRAME.code:
-                frame = self._frame(packet, self._by_stream(header.stream))
-                if header.stream == output.stream:
-                    return frame
-                frame.release()  # of a subscription that was given up
-            elif header.code == protocol.REVOKED.code:
-                self._note_revoked(packet)
-            elif header.code == protocol.ERROR.code:
-                self._subscribed.discard(header.stream)
-                if header.stream in {0, output.stream}:
-                    raise wire_errors.to_exception(protocol.ERROR.unpack(packet.data))
-        return None
-
-    def _count(self, stream: int, message: protocol.Frame) -> None:
-        self._received += 1
-        before = self._last.get(stream)
-        if before is not None:
-            missed = message.missed - before.missed
-            self._missed += missed
-            self._skipped += max(0, message.sequence - before.sequence - 1 - missed)
-        self._last[stream] = message
-
-    def _note_revoked(self, packet: Packet) -> None:
-        self._revoked += 1
-        message = protocol.REVOKED.unpack(packet.data)
-        frame = self._held.get((packet.header.stream, message.sequence))
-        if frame is not None:
-            frame._note_revoked()
-
-    def _by_stream(self, stream: int) -> Output:
-        for output in self._outputs:
-            if output.stream == stream:
-                return output
-        raise ProtocolError(f"a FRAME of stream {stream}, which was never described")
-
-    def _frame(self, packet: Packet, output: Output) -> Frame:
-        message = protocol.FRAME.unpack(packet.data)
-        key = (output.stream, message.generation, message.buffer)
-        buffer = self._buffers.use(key)
-        self._count(output.stream, message)
-
-        def give_back(frame: Frame) -> None:
-            self._held.pop((output.stream, frame.sequence), None)
-            self._buffers.let_go(key)
-            release = protocol.Release(frame.sequence, message.buffer, message.generation)
-            with contextlib.suppress(CaptureLostError, CaptureClosedError):
-                self._send(protocol.RELEASE, release, output.stream)
-
-        frame = Frame(buffer, message, output.name, give_back)
-        self._held[output.stream, message.sequence] = frame
+        while (frame := self._talk.take_frame(output)) is None:
+            self._hear(deadline, f"a frame of {output.name}")
         return frame
-
-    def _add_buffer(self, packet: Packet) -> None:
-        layout = protocol.BUFFER.unpack(packet.data)
-        if layout.planes != 1 or len(packet.fds) != 1:
-            raise ProtocolError(f"BUFFER of {layout.planes} planes with {len(packet.fds)} fds")
-        fd = OwnedFd(packet.fds[0].detach(), f"buffer {layout.buffer}")
-        self._buffers.add(packet.header.stream, layout, fd)
 
     # -- talking ------------------------------------------------------------------------------
 
-    def _greet(self, name: str, timeout: float) -> None:
-        deadline = time.monotonic() + timeout
-        hello = protocol.Hello(protocol.MAGIC, protocol.VERSION_MIN, protocol.VERSION_MAX, 0, name)
-        self._send(protocol.HELLO, hello, 0)
-        with self._receive(deadline, "the daemon's WELCOME") as packet:
-            if packet.header.code == protocol.ERROR.code:
-                raise wire_errors.to_exception(protocol.ERROR.unpack(packet.data))
-            if packet.header.code != protocol.WELCOME.code:
-                raise ProtocolError("the daemon's first message is not WELCOME")
-            self._welcome = protocol.WELCOME.unpack(packet.data)
-        version = self._welcome.version
-        if not protocol.VERSION_MIN <= version <= protocol.VERSION_MAX:
-            raise ProtocolError(
-                f"the daemon speaks version {version} of the protocol", "update this client"
-            )
-        self._outputs = tuple(self._read_output(deadline) for _ in range(self._welcome.streams))
+    def _open(self, wait: float = 0.0) -> None:
+        """Connect and say HELLO; a daemon that is not there is tried again for a while."""
+        deadline = time.monotonic() + wait
+        for pause in pauses():
+            try:
+                self._greet()
+            except UnreachableError:
+                if time.monotonic() + pause > deadline:
+                    raise
+                time.sleep(pause)
+            else:
+                return
 
-    def _read_output(self, deadline: float) -> Output:
-        described: protocol.Stream | None = None
-        fourccs: list[int] = []
-        while True:
-            with self._receive(deadline, "the list of outputs") as packet:
-                header = packet.header
-                if header.code == protocol.STREAM.code:
-                    described = protocol.STREAM.unpack(packet.data)
-                elif header.code == protocol.FORMAT.code:
-                    fourccs.append(protocol.FORMAT.unpack(packet.data).fourcc)
-                elif header.code == protocol.DONE.code and described is not None:
-                    return _output(header.stream, described, tuple(fourccs))
-
-    def _send(
-        self, message: protocol.Message[protocol.Body], body: protocol.Body, stream: int
-    ) -> None:
-        self._serial += 1
-        self._transport.set_timeout(DEFAULT_TIMEOUT)
+    def _greet(self) -> None:
+        deadline = time.monotonic() + self._timeout
+        self._transport = Transport(open_socket(self._address, self._timeout))
         try:
-            self._transport.send(message.pack(body, serial=self._serial, stream=stream))
+            self._talk.hello(self._name)
+            while not self._talk.is_greeted:
+                self._hear(deadline, self._talk.awaited)
+        except BaseException:
+            self.close()
+            raise
+
+    def _reconnect(self, wait: float) -> None:
+        """Begin anew with a daemon that went away; frames that are held are good no more."""
+        self._talk.abandon()
+        if self._transport is not None:
+            self._transport.close()
+        counted = self.statistics()
+        counted = counted._replace(reconnected=counted.reconnected + 1)
+        self._talk = Conversation(self._send, counted)
+        self._open(wait)
+
+    def _send(self, message: bytes) -> None:
+        transport = self._connected()
+        transport.set_timeout(DEFAULT_TIMEOUT)
+        try:
+            transport.send(message)
         except TimeoutError as error:
             raise CaptureTimeoutError("the daemon reads nothing", "see its log") from error
 
-    def _receive(self, deadline: float, what: str) -> Packet:
-        """Return the next message; the end of the connection raises."""
+    def _hear(self, deadline: float, what: str) -> None:
+        """Wait for the daemon's next message and take it in; the connection's end raises."""
+        transport = self._connected()
         try:
-            self._transport.set_timeout(_within(deadline - time.monotonic()))
-            packet = self._transport.receive()
+            transport.set_timeout(_within(deadline - time.monotonic()))
+            packet = transport.receive()
         except (TimeoutError, BlockingIOError) as error:
             raise CaptureTimeoutError(
                 f"no sign of {what} in time", "see the daemon's log"
             ) from error
         if packet is None:
             raise CaptureLostError("the daemon hung up", "see its log; it may be restarting")
-        if packet.header.code == protocol.BYE.code:
-            packet.close()
-            raise CaptureLostError("the daemon is stopping", "connect again when it is back")
-        return packet
+        with packet:
+            self._talk.feed(packet)
+
+    def _connected(self) -> Transport:
+        if self._transport is None:
+            raise CaptureClosedError("the connection is closed")
+        return self._transport
 
     # -- leaving ------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Hang up; frames still held are given back by that. Twice is fine."""
-        self._buffers.close()
-        self._transport.close()
+        self._talk.close()
+        if self._transport is not None:
+            self._transport.close()
 
     def __bool__(self) -> bool:
         return bool(self._transport)
@@ -453,11 +429,38 @@ class FrameStream:
     to keep longer is one of the credits.
     """
 
-    def __init__(self, client: Client, output: Output, timeout: float | None) -> None:
-        self.output = output
+    def __init__(
+        self,
+        client: Client,
+        output: Output,
+        request: protocol.Subscribe,
+        timeout: float | None,
+        *,
+        reconnect: bool,
+    ) -> None:
         self._client: Client | None = client
+        self._output = output
+        self._request = request
         self._timeout = _LONGEST_TIMEOUT if timeout is None else timeout
+        self._reconnects = reconnect
         self._frame: Frame | None = None
+
+    @property
+    def output(self) -> Output:
+        """The output, as the daemon described it last."""
+        if self._client is not None:
+            for output in self._client.outputs():
+                if output.stream == self._output.stream:
+                    return output
+        return self._output
+
+    @property
+    def problem(self) -> CaptureError | None:
+        """Why no frames come at the moment, as of the last message; None when nothing is wrong.
+
+        The output may be off, or has lost a capture. Frames come again by themselves.
+        """
+        return self._client._talk.problem(self._output) if self._client else None
 
     def __iter__(self) -> Self:
         return self
@@ -467,7 +470,7 @@ class FrameStream:
 
         Raises:
             StopIteration: The stream was closed.
-            CaptureTimeoutError: None came in time; the stream goes on.
+            CaptureTimeoutError: None came in time; the stream goes on. `problem` may say why.
             CaptureLostError: The daemon or the output went away.
         """
         client = self._client
@@ -475,8 +478,22 @@ class FrameStream:
             raise StopIteration
         if self._frame is not None:
             self._frame.release()
-        self._frame = client._await_frame(self.output, time.monotonic() + self._timeout)
-        return self._frame
+            self._frame = None
+        deadline = time.monotonic() + self._timeout
+        while True:
+            try:
+                self._frame = client._await_frame(self._output, deadline)
+            except CaptureLostError:
+                if not self._reconnects:
+                    raise
+                self._begin_again(client, deadline)
+            else:
+                return self._frame
+
+    def _begin_again(self, client: Client, deadline: float) -> None:
+        client._reconnect(deadline - time.monotonic())
+        self._output = client.output(self._output.name)
+        client._subscribe(self._output, self._request)
 
     def pause(self) -> None:
         """Ask for no frames for a while; the subscription stays."""
@@ -488,8 +505,8 @@ class FrameStream:
 
     def _tell(self, message: protocol.Message[protocol.Body], body: protocol.Body) -> None:
         if self._client is None:
-            raise CaptureClosedError(f"the stream of {self.output.name} is closed")
-        self._client._send(message, body, self.output.stream)
+            raise CaptureClosedError(f"the stream of {self._output.name} is closed")
+        self._client._talk.say(message, body, self._output.stream)
 
     def close(self) -> None:
         """Give the last frame back and unsubscribe. Twice is fine."""
@@ -499,7 +516,7 @@ class FrameStream:
         if self._frame is not None:
             self._frame.release()
         with contextlib.suppress(CaptureLostError, CaptureClosedError):
-            self._tell(protocol.UNSUBSCRIBE, protocol.Unsubscribe())
+            client._talk.unsubscribe(self._output)
         self._client = None
 
     def __enter__(self) -> Self:
@@ -507,31 +524,3 @@ class FrameStream:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
-
-
-def _output(stream: int, described: protocol.Stream, fourccs: tuple[int, ...]) -> Output:
-    try:
-        state = protocol.State(described.state)
-    except ValueError as error:
-        raise ProtocolError(
-            f"{described.name} is in the unknown state {described.state}"
-        ) from error
-    return Output(
-        stream,
-        described.name,
-        state,
-        protocol.Source(described.source),
-        described.width,
-        described.height,
-        described.refresh_millihertz,
-        described.card,
-        described.writeback,
-        described.connector_id,
-        described.crtc_id,
-        described.clients,
-        fourccs,
-        described.fourcc,
-        described.code,
-        described.reason,
-        described.hint,
-    )

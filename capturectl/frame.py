@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from capturectl.errors import CaptureClosedError, CaptureLostError
+from capturectl.fence import Fence
 from capturectl.fourcc import PixelFormat, pixel_format
 from capturectl.protocol import Source
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from capturectl import protocol
     from capturectl.buffers import FrameBuffer
+    from capturectl.fd import OwnedFd
 
 
 class Frame:
@@ -35,10 +37,13 @@ class Frame:
         message: protocol.Frame,
         output: str,
         give_back: Callable[[Frame], None],
+        fence: OwnedFd | None = None,
     ) -> None:
         self._buffer = buffer
         self._message = message
         self._give_back = give_back
+        self._fence = Fence(fence) if fence else None
+        self._time_done_ns = message.time_done_ns
         self._is_held = True
         self._is_reading = False
         self._is_revoked = False
@@ -115,8 +120,8 @@ class Frame:
 
     @property
     def time_done_ns(self) -> int:
-        """CLOCK_MONOTONIC when the last pixel was written."""
-        return self._message.time_done_ns
+        """CLOCK_MONOTONIC when the last pixel was written; 0 before `wait` of an early frame."""
+        return self._time_done_ns
 
     @property
     def source(self) -> Source:
@@ -127,6 +132,26 @@ class Frame:
     def buffer_id(self) -> tuple[int, int]:
         """(generation, buffer): the same pair is the same memory."""
         return self._message.generation, self._message.buffer
+
+    # -- its fence ----------------------------------------------------------------------------
+
+    @property
+    def fence(self) -> int | None:
+        """The fd of an early frame's fence, lent until `release()`; None for other frames.
+
+        It polls readable when the picture is written, or never will be.
+        """
+        return self._fence.fileno() if self._fence else None
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until an early frame is written; other frames are.
+
+        Raises:
+            CaptureTimeoutError: Not within so many seconds.
+            CaptureLostError: It never will be.
+        """
+        if self._fence is not None and not self._time_done_ns:
+            self._time_done_ns = self._fence.wait(timeout)
 
     # -- its pixels ---------------------------------------------------------------------------
 
@@ -167,7 +192,8 @@ class Frame:
         """
         return self._is_revoked
 
-    def _note_revoked(self) -> None:
+    def revoke(self) -> None:
+        """Note that the daemon has taken it back, or is gone; for the connection."""
         self._is_revoked = True
 
     def _begin_read(self) -> None:
@@ -177,6 +203,7 @@ class Frame:
             raise CaptureLostError(
                 f"frame {self.sequence} was held for too long", "release frames sooner"
             )
+        self.wait()
         if not self._is_reading:
             self._buffer.dmabuf.begin_read()
             self._is_reading = True
@@ -191,6 +218,8 @@ class Frame:
         if self._is_reading:
             self._is_reading = False
             self._buffer.dmabuf.end_read()
+        if self._fence is not None:
+            self._fence.close()
         self._give_back(self)
 
     def __bool__(self) -> bool:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from capturectl import errors
-from capturectl.protocol import Error, ErrorCode, ErrorFlag
+from capturectl.protocol import Error, ErrorCode, ErrorFlag, State, StateChange
 
 _CLASSES: tuple[tuple[ErrorCode, type[errors.CaptureError]], ...] = (
     (ErrorCode.PROTOCOL, errors.ProtocolError),
@@ -43,6 +43,12 @@ def to_message(error: errors.CaptureError, *, fatal: bool = False) -> Error:
     flags = ErrorFlag.FATAL if fatal else ErrorFlag(0)
     number = getattr(error.__cause__, "errno", None) or 0
     return Error(code, flags, number, error.code, error.reason, error.hint)
+
+
+def from_state(state: StateChange) -> errors.CaptureError:
+    """Return the exception that a STATE other than READY stands for."""
+    kind = errors.OutputOffError if state.state == State.OFF else errors.CaptureLostError
+    return kind(state.reason, state.hint, code=state.word)
 
 
 def to_exception(message: Error) -> errors.CaptureError:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Sequence
 
-    from capturectl.client import Output
+    from capturectl.output import Output
 
 _HEADINGS = ("OUTPUT", "STATE", "MODE", "SOURCE", "FORMATS", "CLIENTS")
 

@@ -10,7 +10,7 @@ import pytest
 
 from capturectl.cli import main
 from capturectl.cli.list import mode_text
-from capturectl.client import Output, connect
+from capturectl.client import connect
 from capturectl.protocol import Source, State
 from tests.support.fake_daemon import STREAM, FakeDaemon, greeting
 from tests.support.frames import RG16, XR24
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from capturectl import protocol
+    from capturectl.output import Output
 
 OFF = STREAM._replace(
     name="DP-1",

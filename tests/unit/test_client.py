@@ -13,7 +13,8 @@ import pytest
 
 import capturectl.client
 from capturectl import errors, protocol
-from capturectl.client import Client, Output, connect, default_socket
+from capturectl.client import Client, connect, default_socket
+from capturectl.output import Output
 from capturectl.protocol import ErrorCode, Source, State
 from tests.support.fake_daemon import STREAM, WELCOME, FakeDaemon, greeting
 from tests.support.fds import memfd
@@ -117,7 +118,7 @@ def test_the_first_message_is_a_hello(daemon: FakeDaemon) -> None:
     with connect(daemon.path, name="viewer"):
         daemon.wait_greeted()
     assert daemon.first == bytes.fromhex(
-        "0100 0000 40000000 01000000 00000000 43415044 0100 0100 0000000000000000"
+        "0100 0000 40000000 01000000 00000000 43415044 0100 0100 0300000000000000"
     ) + b"viewer".ljust(32, b"\0")
 
 
@@ -557,6 +558,7 @@ def test_a_daemon_that_hangs_up_after_the_request_is_lost(
 def test_a_daemon_that_reads_nothing_is_a_timeout(
     client: Client, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert client._transport is not None
     client._transport.set_timeout(0)
     daemon.wait_greeted()
     with contextlib.suppress(BlockingIOError):

@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: MIT
+"""The client for asyncio programs: the same calls, to be awaited; no threads.
+
+import capturectl.aio
+async with await capturectl.aio.connect() as client:
+    async for frame in client.stream(max_fps=30):
+        print(frame.sequence, frame.array[0, 0])
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from capturectl import protocol
+from capturectl.client import (
+    DEFAULT_TIMEOUT,
+    default_socket,
+    open_socket,
+    pauses,
+    program_name,
+)
+from capturectl.conversation import Conversation, Subscribed
+from capturectl.errors import (
+    CaptureClosedError,
+    CaptureError,
+    CaptureLostError,
+    CaptureTimeoutError,
+    UnreachableError,
+)
+from capturectl.transport import Transport
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from typing import Any, Self, TypeVar
+
+    from capturectl.conversation import Statistics
+    from capturectl.frame import Frame
+    from capturectl.output import Output
+
+    Found = TypeVar("Found")
+
+
+async def connect(
+    path: str | None = None,
+    *,
+    name: str = "",
+    timeout: float = DEFAULT_TIMEOUT,
+    wait: float = 0.0,
+) -> Client:
+    """Connect to the daemon; arguments and errors as of `capturectl.connect`."""
+    client = Client(path or default_socket(), name or program_name(), timeout)
+    await client._open(wait)
+    return client
+
+
+class Client:
+    """A connection, for one event loop. Open until `close()`. Made by `connect`.
+
+    Ownership: as of `capturectl.Client`.
+    """
+
+    def __init__(self, address: str, name: str, timeout: float) -> None:
+        self._address, self._name, self._timeout = address, name, timeout
+        self._transport: Transport | None = None
+        self._talk = Conversation(self._send)
+        self._error: CaptureError | None = None
+        self._news = asyncio.Event()
+
+    # -- what there is ------------------------------------------------------------------------
+
+    def outputs(self) -> tuple[Output, ...]:
+        """Return the outputs as the daemon described them last."""
+        return self._talk.outputs
+
+    def output(self, name: str | None = None) -> Output:
+        """Return an output by name, or the only one; errors as of `capturectl.Client`."""
+        return self._talk.output(name)
+
+    async def refresh(self) -> tuple[Output, ...]:
+        """Ask how the outputs are now."""
+        await self._ask(protocol.Query.OUTPUTS)
+        return self.outputs()
+
+    async def engines(self) -> dict[str, protocol.EngineStatus]:
+        """Return what the daemon does with each output, by name."""
+        rows = await self._ask(protocol.Query.ENGINES)
+        return {self._talk.name_of(stream): status for stream, status in rows}
+
+    async def clients(self) -> tuple[Subscribed, ...]:
+        """Return everybody who is connected to the daemon."""
+        rows = await self._ask(protocol.Query.CLIENTS)
+        return tuple(Subscribed(self._talk.name_of(stream), status) for stream, status in rows)
+
+    async def events(self) -> AsyncIterator[protocol.Event]:
+        """Yield what happens at the daemon, from now on."""
+        self._talk.require_watch()
+        self._talk.say(protocol.WATCH, protocol.Watch(1))
+        try:
+            while True:
+                yield await self._until(self._next_event, None, "an event")
+        finally:
+            with contextlib.suppress(CaptureLostError, CaptureClosedError):
+                self._talk.say(protocol.WATCH, protocol.Watch(0))
+
+    def _next_event(self) -> protocol.Event | None:
+        return self._talk.events.popleft() if self._talk.events else None
+
+    async def _ask(self, what: protocol.Query) -> list[tuple[int, Any]]:
+        serial = self._talk.ask(what)
+        return await self._until(
+            lambda: self._talk.answer(serial), self._timeout, "the daemon's answer"
+        )
+
+    def statistics(self) -> Statistics:
+        """Return what this connection has received and what it went without."""
+        return self._talk.statistics()
+
+    # -- frames -------------------------------------------------------------------------------
+
+    async def snapshot(
+        self,
+        output: str | None = None,
+        *,
+        timeout: float = DEFAULT_TIMEOUT,
+        sources: protocol.Source = protocol.Source.WRITEBACK | protocol.Source.PATTERN,
+    ) -> Frame:
+        """Capture one picture, of a vblank after this call; as `capturectl.Client.snapshot`."""
+        wanted = self.output(output)
+        await self._settle(wanted, timeout)
+        request = protocol.Subscribe(sources, 0, 0, credits=1, frames=1, max_fps_millihertz=0)
+        self._talk.subscribe(wanted, request)
+        try:
+            return await self._next_frame(wanted, timeout)
+        except (CaptureTimeoutError, asyncio.CancelledError) as error:
+            self._talk.unsubscribe(wanted)
+            problem = self._talk.problem(wanted)
+            if problem is not None and isinstance(error, CaptureTimeoutError):
+                raise problem from error
+            raise
+
+    async def stream(
+        self,
+        output: str | None = None,
+        *,
+        max_fps: float = 0.0,
+        credits: int = protocol.DEFAULT_CREDITS,  # noqa: A002 - the protocol's word
+        sources: protocol.Source = protocol.Source.WRITEBACK | protocol.Source.PATTERN,
+        reconnect: bool = False,
+    ) -> AsyncIterator[Frame]:
+        """Yield frames of an output; each is given back before the next is awaited.
+
+        Arguments and errors as of `capturectl.Client.stream`. Leaving the loop early is fine
+        with `contextlib.aclosing`, or when the client is closed soon.
+        """
+        wanted = self.output(output)
+        request = protocol.Subscribe(sources, 0, 0, credits, 0, round(max_fps * 1000))
+        await self._settle(wanted, self._timeout)
+        self._talk.subscribe(wanted, request)
+        try:
+            while True:
+                try:
+                    frame = await self._next_frame(wanted, None)
+                except CaptureLostError:
+                    if not reconnect:
+                        raise
+                    await self._reconnect()
+                    wanted = self.output(wanted.name)
+                    self._talk.subscribe(wanted, request)
+                    continue
+                with frame:
+                    yield frame
+        finally:
+            with contextlib.suppress(CaptureLostError, CaptureClosedError):
+                self._talk.unsubscribe(wanted)
+
+    async def _settle(self, output: Output, timeout: float) -> None:
+        def has_ended() -> bool | None:
+            return None if self._talk.is_subscribed(output) else True
+
+        await self._until(has_ended, timeout, f"the end of {output.name}")
+
+    async def _next_frame(
+        self,
+        output: Output,
+        timeout: float | None,
+    ) -> Frame:
+        return await self._until(
+            lambda: self._talk.take_frame(output), timeout, f"a frame of {output.name}"
+        )
+
+    # -- talking ------------------------------------------------------------------------------
+
+    async def _open(self, wait: float = 0.0) -> None:
+        deadline = asyncio.get_running_loop().time() + wait
+        for pause in pauses():
+            try:
+                await self._greet()
+            except UnreachableError:
+                if asyncio.get_running_loop().time() + pause > deadline:
+                    raise
+                await asyncio.sleep(pause)
+            else:
+                return
+
+    async def _greet(self) -> None:
+        # The daemon accepts at once, or its backlog is full and the connection fails at once.
+        self._transport = Transport(open_socket(self._address, self._timeout))
+        self._transport.set_timeout(0)
+        self._error = None
+        asyncio.get_running_loop().add_reader(self._transport.fileno(), self._readable)
+        try:
+            self._talk.hello(self._name)
+            await self._until(
+                lambda: self._talk.is_greeted or None, self._timeout, "the daemon's WELCOME"
+            )
+        except BaseException:
+            self.close()
+            raise
+
+    async def _reconnect(self) -> None:
+        self._talk.abandon()
+        self._hang_up()
+        counted = self.statistics()
+        counted = counted._replace(reconnected=counted.reconnected + 1)
+        self._talk = Conversation(self._send, counted)
+        await self._open(wait=float("inf"))
+
+    def _send(self, message: bytes) -> None:
+        try:
+            self._connected().send(message)
+        except BlockingIOError as error:
+            raise CaptureTimeoutError("the daemon reads nothing", "see its log") from error
+
+    def _readable(self) -> None:
+        """Take in all that is there; the loop calls it."""
+        try:
+            while (packet := self._connected().receive()) is not None:
+                with packet:
+                    self._talk.feed(packet)
+            raise CaptureLostError("the daemon hung up", "see its log; it may be restarting")
+        except BlockingIOError:
+            pass
+        except CaptureError as error:
+            self._error = error
+            self._unwatch()
+        self._news.set()
+
+    async def _until(
+        self,
+        look: Callable[[], Found | None],
+        timeout: float | None,
+        what: str,
+    ) -> Found:
+        """Wait until there is something; what came before the connection's end counts."""
+        try:
+            async with asyncio.timeout(timeout):
+                while (found := look()) is None:
+                    if self._error is not None:
+                        raise self._error
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError as error:
+            if isinstance(error, CaptureError):
+                raise
+            raise CaptureTimeoutError(
+                f"no sign of {what} in time", "see the daemon's log"
+            ) from error
+        return found
+
+    def _connected(self) -> Transport:
+        if self._transport is None:
+            raise CaptureClosedError("the connection is closed")
+        return self._transport
+
+    # -- leaving ------------------------------------------------------------------------------
+
+    def _unwatch(self) -> None:
+        if self._transport:
+            asyncio.get_running_loop().remove_reader(self._transport.fileno())
+
+    def _hang_up(self) -> None:
+        self._unwatch()
+        if self._transport is not None:
+            self._transport.close()
+
+    def close(self) -> None:
+        """Hang up; frames still held are given back by that. Twice is fine."""
+        self._talk.close()
+        self._hang_up()
+
+    def __bool__(self) -> bool:
+        return bool(self._transport)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self.close()

@@ -1,0 +1,423 @@
+# SPDX-License-Identifier: MIT
+"""What a client and the daemon say to each other: messages in, frames and answers out.
+
+Nothing here reads, waits or connects: whoever has the socket feeds it. So the blocking client
+and the asyncio one are the same client.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from capturectl import protocol, wire_errors
+from capturectl.buffers import BufferTable
+from capturectl.errors import (
+    CaptureClosedError,
+    CaptureError,
+    CaptureLostError,
+    CaptureUnsupportedError,
+    NoOutputError,
+    ProtocolError,
+    UsageError,
+)
+from capturectl.fd import OwnedFd
+from capturectl.frame import Frame
+from capturectl.output import Output, make_output
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from capturectl.transport import Packet
+
+
+class Statistics(NamedTuple):
+    """What a connection has received and what it went without, over all its outputs."""
+
+    received: int
+    skipped: int
+    """Captured while this client had no credit, or was slower than it asked for."""
+    missed: int
+    """Asked of the source, which did not deliver."""
+    revoked: int
+    """Held for so long that the daemon took the buffer back."""
+    reconnected: int = 0
+    """How often the daemon went away and came back."""
+
+
+class Subscribed(NamedTuple):
+    """A client of the daemon, and what it subscribes to."""
+
+    output: str
+    """The output's name; empty for a client without a subscription."""
+    status: protocol.ClientStatus
+
+
+class _Answer:
+    """What has come of the answer to a query."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[int, Any]] = []
+        self.error: CaptureError | None = None
+        self.is_complete = False
+
+
+class Conversation:
+    """One connection's words, from HELLO on.
+
+    Ownership: owns the buffers and the frames nobody has taken; frames that were taken borrow
+    their buffers.
+    """
+
+    def __init__(self, send: Callable[[bytes], None], before: Statistics | None = None) -> None:
+        """Start with nothing said.
+
+        Args:
+            send: Sends one message to the daemon, without fds.
+            before: What to count on from, after a reconnection.
+        """
+        self._send = send
+        self.welcome: protocol.Welcome | None = None
+        self.outputs: tuple[Output, ...] = ()
+        self.events: deque[protocol.Event] = deque()
+        self._statistics = before or Statistics(0, 0, 0, 0)
+        self._described: tuple[int, protocol.Stream, list[int]] | None = None
+        self._buffers = BufferTable()
+        self._subscribed: set[int] = set()
+        self._unwanted: set[int] = set()
+        self._frames: dict[int, deque[Frame]] = {}
+        self._errors: dict[int, CaptureError] = {}
+        self._problems: dict[int, CaptureError] = {}
+        self._held: dict[tuple[int, int], Frame] = {}
+        self._last: dict[int, protocol.Frame] = {}
+        self._answers: dict[int, _Answer] = {}
+        self._serial = 0
+
+    # -- saying -------------------------------------------------------------------------------
+
+    def say(
+        self, message: protocol.Message[protocol.Body], body: protocol.Body, stream: int = 0
+    ) -> int:
+        """Send a message; return its serial."""
+        self._serial += 1
+        self._send(message.pack(body, serial=self._serial, stream=stream))
+        return self._serial
+
+    def hello(self, name: str) -> None:
+        """Begin."""
+        capabilities = protocol.Capability.EARLY | protocol.Capability.WATCH
+        self.say(
+            protocol.HELLO,
+            protocol.Hello(
+                protocol.MAGIC, protocol.VERSION_MIN, protocol.VERSION_MAX, capabilities, name
+            ),
+        )
+
+    @property
+    def is_greeted(self) -> bool:
+        """Whether the daemon has answered and described all outputs."""
+        return self.welcome is not None and len(self.outputs) >= self.welcome.streams
+
+    @property
+    def awaited(self) -> str:
+        """What of the greeting is still to come, in words."""
+        return "the list of outputs" if self.welcome else "the daemon's WELCOME"
+
+    def subscribe(self, output: Output, request: protocol.Subscribe) -> None:
+        """Ask for frames; what is left of an earlier subscription is given back."""
+        self._release_waiting(output)
+        self._unwanted.discard(output.stream)
+        self._errors.pop(output.stream, None)
+        self._problems.pop(output.stream, None)
+        self.say(protocol.SUBSCRIBE, request, output.stream)
+        self._subscribed.add(output.stream)
+
+    def unsubscribe(self, output: Output) -> None:
+        """Ask for no more frames; those that come all the same are given back."""
+        self._unwanted.add(output.stream)
+        self._release_waiting(output)
+        self.say(protocol.UNSUBSCRIBE, protocol.Unsubscribe(), output.stream)
+
+    def _release_waiting(self, output: Output) -> None:
+        for frame in self._frames.pop(output.stream, ()):
+            frame.release()
+
+    def ask(self, what: protocol.Query) -> int:
+        """Send a query; return the serial that `answer` wants.
+
+        Raises:
+            CaptureUnsupportedError: The daemon is too old for it.
+        """
+        self.require_watch()
+        return self._await(self.say(protocol.QUERY, protocol.AskQuery(what)))
+
+    def disconnect(self, client: int) -> int:
+        """Ask to cut another client off; return the serial that `answer` wants."""
+        self.require_watch()
+        return self._await(self.say(protocol.DISCONNECT, protocol.Disconnect(client)))
+
+    def require_watch(self) -> None:
+        """Check that the daemon answers questions.
+
+        Raises:
+            CaptureUnsupportedError: It is too old.
+        """
+        if not self.welcome or not self.welcome.capabilities & protocol.Capability.WATCH:
+            raise CaptureUnsupportedError("the daemon answers no questions", "update it")
+
+    def _await(self, serial: int) -> int:
+        self._answers[serial] = _Answer()
+        return serial
+
+    # -- what there is ------------------------------------------------------------------------
+
+    def output(self, name: str | None) -> Output:
+        """Return an output by name, or the only one.
+
+        Raises:
+            NoOutputError: None of that name.
+            UsageError: No name, and several outputs.
+        """
+        names = ", ".join(output.name for output in self.outputs) or "none"
+        if name is None:
+            if len(self.outputs) == 1:
+                return self.outputs[0]
+            raise UsageError("which output?", f"name one with -o: {names}")
+        for output in self.outputs:
+            if output.name == name:
+                return output
+        raise NoOutputError(f"there is no output {name}", f"the daemon has {names}")
+
+    def is_subscribed(self, output: Output) -> bool:
+        """Whether frames of an output may still come."""
+        return output.stream in self._subscribed
+
+    def problem(self, output: Output) -> CaptureError | None:
+        """Why a subscription gets no frames at the moment; None when nothing is in the way."""
+        return self._problems.get(output.stream)
+
+    def take_frame(self, output: Output) -> Frame | None:
+        """Return the next frame of an output; None when there is none yet.
+
+        Raises:
+            CaptureError: The subscription has failed, or has ended.
+        """
+        frames = self._frames.get(output.stream)
+        if frames:
+            return frames.popleft()
+        if (error := self._errors.pop(output.stream, None)) is not None:
+            raise error
+        if not self.is_subscribed(output):
+            raise CaptureLostError(f"the daemon ended {output.name}", "try again")
+        return None
+
+    def answer(self, serial: int) -> list[tuple[int, Any]] | None:
+        """Return the answer to a query, (stream, structure) by row; None while it is coming.
+
+        Raises:
+            CaptureError: The daemon refused it.
+        """
+        answer = self._answers[serial]
+        if not answer.is_complete:
+            return None
+        del self._answers[serial]
+        if answer.error is not None:
+            raise answer.error
+        return answer.rows
+
+    def name_of(self, stream: int) -> str:
+        """Return an output's name by its number; empty when there is none."""
+        return next((output.name for output in self.outputs if output.stream == stream), "")
+
+    def statistics(self) -> Statistics:
+        """Return what was received and what was gone without."""
+        return self._statistics
+
+    # -- hearing ------------------------------------------------------------------------------
+
+    def feed(self, packet: Packet) -> None:
+        """Take one message of the daemon's; what it is not told of is skipped.
+
+        Raises:
+            ProtocolError: It makes no sense.
+            CaptureError: The daemon ends the connection, and says why.
+        """
+        code = packet.header.code
+        if self.welcome is None and code not in _FIRST:
+            raise ProtocolError("the daemon's first message is not WELCOME")
+        handler = _HANDLERS.get(code)
+        if handler is not None:
+            handler(self, packet)
+
+    def _hear_welcome(self, packet: Packet) -> None:
+        self.welcome = protocol.WELCOME.unpack(packet.data)
+        version = self.welcome.version
+        if not protocol.VERSION_MIN <= version <= protocol.VERSION_MAX:
+            raise ProtocolError(
+                f"the daemon speaks version {version} of the protocol", "update this client"
+            )
+
+    def _hear_stream(self, packet: Packet) -> None:
+        described = protocol.STREAM.unpack(packet.data)
+        self._described = packet.header.stream, described, []
+
+    def _hear_format(self, packet: Packet) -> None:
+        if self._described is not None:
+            self._described[2].append(protocol.FORMAT.unpack(packet.data).fourcc)
+
+    def _hear_done(self, packet: Packet) -> None:
+        if packet.header.stream == 0:
+            if (answer := self._answers.get(packet.header.serial)) is not None:
+                answer.is_complete = True
+        elif self._described is not None:
+            stream, described, fourccs = self._described
+            self._described = None
+            self._replace(make_output(stream, described, tuple(fourccs)))
+
+    def _replace(self, output: Output) -> None:
+        known = {known.stream: known for known in self.outputs}
+        self.outputs = tuple((known | {output.stream: output}).values())
+
+    def _hear_buffer(self, packet: Packet) -> None:
+        layout = protocol.BUFFER.unpack(packet.data)
+        if layout.planes != 1 or len(packet.fds) != 1:
+            raise ProtocolError(f"BUFFER of {layout.planes} planes with {len(packet.fds)} fds")
+        fd = OwnedFd(packet.fds[0].detach(), f"buffer {layout.buffer}")
+        self._buffers.add(packet.header.stream, layout, fd)
+
+    def _hear_buffer_gone(self, packet: Packet) -> None:
+        gone = protocol.BUFFER_GONE.unpack(packet.data)
+        self._buffers.give_up((packet.header.stream, gone.generation, gone.buffer))
+
+    def _hear_frame(self, packet: Packet) -> None:
+        self._add_frame(packet, protocol.FRAME.unpack(packet.data), None)
+
+    def _hear_early(self, packet: Packet) -> None:
+        early = protocol.EARLY.unpack(packet.data)
+        if len(packet.fds) != 1:
+            raise ProtocolError(f"EARLY with {len(packet.fds)} fds")
+        message = protocol.Frame(
+            early.sequence, 0, early.missed, early.time_commit_ns, 0, 0, early.buffer,
+            early.generation, early.source, early.flags,
+        )  # fmt: skip
+        self._add_frame(packet, message, OwnedFd(packet.fds[0].detach(), "fence"))
+
+    def _add_frame(self, packet: Packet, message: protocol.Frame, fence: OwnedFd | None) -> None:
+        stream = packet.header.stream
+        frame = self._make_frame(stream, message, fence)
+        if stream in self._subscribed and stream not in self._unwanted:
+            self._frames.setdefault(stream, deque()).append(frame)
+        else:
+            frame.release()
+
+    def _make_frame(self, stream: int, message: protocol.Frame, fence: OwnedFd | None) -> Frame:
+        name = self.name_of(stream)
+        if not name:
+            raise ProtocolError(f"a FRAME of stream {stream}, which was never described")
+        key = (stream, message.generation, message.buffer)
+        buffer = self._buffers.use(key)
+        self._count(stream, message)
+
+        def give_back(frame: Frame) -> None:
+            self._held.pop((stream, frame.sequence), None)
+            self._buffers.let_go(key)
+            release = protocol.Release(frame.sequence, message.buffer, message.generation)
+            with contextlib.suppress(CaptureLostError, CaptureClosedError):
+                self.say(protocol.RELEASE, release, stream)
+
+        frame = Frame(buffer, message, name, give_back, fence)
+        self._held[stream, message.sequence] = frame
+        return frame
+
+    def _count(self, stream: int, message: protocol.Frame) -> None:
+        counted = self._statistics
+        before, self._last[stream] = self._last.get(stream), message
+        missed = message.missed - before.missed if before else 0
+        gap = message.sequence - before.sequence - 1 - missed if before else 0
+        self._statistics = counted._replace(
+            received=counted.received + 1,
+            skipped=counted.skipped + max(0, gap),
+            missed=counted.missed + missed,
+        )
+
+    def _hear_revoked(self, packet: Packet) -> None:
+        self._statistics = self._statistics._replace(revoked=self._statistics.revoked + 1)
+        message = protocol.REVOKED.unpack(packet.data)
+        frame = self._held.get((packet.header.stream, message.sequence))
+        if frame is not None:
+            frame.revoke()
+
+    def _hear_state(self, packet: Packet) -> None:
+        state = protocol.STATE.unpack(packet.data)
+        if state.state == protocol.State.READY:
+            self._problems.pop(packet.header.stream, None)
+        else:
+            self._problems[packet.header.stream] = wire_errors.from_state(state)
+
+    def _hear_ended(self, packet: Packet) -> None:
+        self._subscribed.discard(packet.header.stream)
+
+    def _hear_error(self, packet: Packet) -> None:
+        header = packet.header
+        error = wire_errors.to_exception(protocol.ERROR.unpack(packet.data))
+        answer = self._answers.get(header.serial)
+        if answer is not None:
+            answer.error, answer.is_complete = error, True
+        elif header.stream == 0:
+            raise error
+        else:
+            self._subscribed.discard(header.stream)
+            self._errors[header.stream] = error
+
+    def _hear_bye(self, packet: Packet) -> None:
+        raise CaptureLostError("the daemon is stopping", "connect again when it is back")
+
+    def _hear_event(self, packet: Packet) -> None:
+        self.events.append(protocol.EVENT.unpack(packet.data))
+
+    def _hear_row(self, packet: Packet) -> None:
+        answer = self._answers.get(packet.header.serial)
+        if answer is not None:
+            message = _ROWS[packet.header.code]
+            answer.rows.append((packet.header.stream, message.unpack(packet.data)))
+
+    # -- leaving ------------------------------------------------------------------------------
+
+    def abandon(self) -> None:
+        """The connection is lost: frames that are held show nothing certain any more."""
+        self._send = _to_nobody
+        for frame in list(self._held.values()):
+            frame.revoke()
+        self._buffers.retire()
+
+    def close(self) -> None:
+        """Unmap everything. Twice is fine."""
+        self._buffers.close()
+
+
+def _to_nobody(message: bytes) -> None:
+    """Send a message to a daemon that is gone."""
+
+
+_FIRST = frozenset(message.code for message in (protocol.WELCOME, protocol.ERROR, protocol.BYE))
+_ROWS: dict[int, protocol.Message[Any]] = {
+    message.code: message for message in (protocol.ENGINE, protocol.PLANE, protocol.CLIENT)
+}
+_HANDLERS: dict[int, Callable[[Conversation, Packet], None]] = {
+    protocol.WELCOME.code: Conversation._hear_welcome,
+    protocol.STREAM.code: Conversation._hear_stream,
+    protocol.FORMAT.code: Conversation._hear_format,
+    protocol.DONE.code: Conversation._hear_done,
+    protocol.BUFFER.code: Conversation._hear_buffer,
+    protocol.BUFFER_GONE.code: Conversation._hear_buffer_gone,
+    protocol.FRAME.code: Conversation._hear_frame,
+    protocol.EARLY.code: Conversation._hear_early,
+    protocol.REVOKED.code: Conversation._hear_revoked,
+    protocol.STATE.code: Conversation._hear_state,
+    protocol.ENDED.code: Conversation._hear_ended,
+    protocol.ERROR.code: Conversation._hear_error,
+    protocol.BYE.code: Conversation._hear_bye,
+    protocol.EVENT.code: Conversation._hear_event,
+    **dict.fromkeys(_ROWS, Conversation._hear_row),
+}
