@@ -39,9 +39,9 @@ class Run(NamedTuple):
     rss_kib: int
 
 
-def build(directory: Path) -> None:
-    """Compile the control and the load."""
-    for name in ("control", "load"):
+def build(directory: Path, *names: str) -> None:
+    """Compile programs that stand here."""
+    for name in names:
         subprocess.run(
             ["cc", "-O2", "-Wall", "-Wextra", "-o", directory / name, HERE / f"{name}.c"],
             check=True,
@@ -154,7 +154,7 @@ def main() -> None:
     results = []
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        build(directory)
+        build(directory, "control", "load")
         for case in CASES:
             found = compare(directory, case, options.repeat, options.seconds)
             print_row(case, found)

@@ -5,7 +5,8 @@
  *     load SOCKET CLIENTS SECONDS
  *
  * Releases every frame at once. Prints a line of JSON: frames of the client that got the fewest
- * and of the one that got the most, and the time from the fence to the client in microseconds.
+ * and of the one that got the most, the time from the fence to the client in microseconds, how
+ * many captures clients went without between two frames, and how many the source missed.
  */
 #define _GNU_SOURCE
 #include "wire.h"
@@ -21,7 +22,8 @@
 enum { MOST = 1024, SAMPLES = 1 << 20, MESSAGE = 1024 };
 
 static int fds[MOST];
-static long frames[MOST];
+static long frames[MOST], gaps;
+static uint64_t last[MOST], missed_first, missed_last;
 static float *samples;
 static long taken;
 
@@ -99,7 +101,12 @@ int main(int argc, char **argv)
                 continue;
             if (taken < SAMPLES)
                 samples[taken++] = (now() - f->done_ns) / 1e3f;
-            frames[who]++;
+            if (!frames[who]++ && !missed_first)
+                missed_first = f->missed + 1;
+            else if (last[who])
+                gaps += f->sequence - last[who] - 1;
+            last[who] = f->sequence;
+            missed_last = f->missed + 1;
             struct release r = { { RELEASE, 0, sizeof r, 3, 1 }, f->sequence, f->buffer,
                                  f->generation };
             send(fds[who], &r, sizeof r, 0);
@@ -111,7 +118,9 @@ int main(int argc, char **argv)
         most = frames[i] > most ? frames[i] : most;
     }
     qsort(samples, taken, sizeof *samples, compare);
-    printf("{\"least\": %ld, \"most\": %ld, \"p50_us\": %.1f, \"p99_us\": %.1f}\n", least, most,
-           taken ? samples[taken / 2] : 0, taken ? samples[taken * 99 / 100] : 0);
+    printf("{\"least\": %ld, \"most\": %ld, \"p50_us\": %.1f, \"p99_us\": %.1f, "
+           "\"gaps\": %ld, \"missed\": %ld}\n", least, most,
+           taken ? samples[taken / 2] : 0, taken ? samples[taken * 99 / 100] : 0, gaps,
+           (long)(missed_last - missed_first));
     return 0;
 }

@@ -107,9 +107,11 @@ class SceneProcess(Process):
 class DaemonProcess(Process):
     """captured, on a socket of its own; ready when it is made."""
 
-    def __init__(self, socket: Path, *arguments: str, **options: Any) -> None:
+    def __init__(
+        self, socket: Path, *arguments: str, prefix: Sequence[str] = (), **options: Any
+    ) -> None:
         self.socket = socket
-        words = [program("captured"), "--socket", str(socket), *arguments]
+        words = [*prefix, program("captured"), "--socket", str(socket), *arguments]
         super().__init__(words, **options)
         try:
             wait_until(self._is_ready, "captured gets ready")

@@ -869,7 +869,8 @@ def test_slots_that_a_cut_off_client_knows_are_replaced_when_they_are_free(
     generation = subscriber.pictures[0].slot.generation
     known = list(source.memories)
     engine.taint([(generation, index) for index in range(POOL_SIZE)])
-    for _ in range(3 * POOL_SIZE):
+    for _ in range(5 * POOL_SIZE):
+        clock.advance(0.5)
         subscriber.release(engine)
         finish(clock, source)
     used = [job.memory for job in source.jobs[-POOL_SIZE:]]

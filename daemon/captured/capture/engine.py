@@ -38,6 +38,8 @@ _RETURN_RETRY_S = 0.1
 _RETURN_LIMIT_S = 10.0
 """How long an output may be blocked before its subscribers are told to go; off, it may stay."""
 _DRAIN_S = 0.25
+_RENEW_GAP_NS = 1_000_000_000
+"""Between two replacements: making memory takes longer than anything else in the loop."""
 _RETIRED_POOLS = 2
 """Former pools that clients may keep in memory; with more, no new one is made."""
 
@@ -112,6 +114,7 @@ class Engine:
         self._number = 0
         self._job: WritebackJob | None = None
         self._busy_since_ns = 0
+        self._renewed_ns = 0
         self._fence_deadline_ns = 0
         self._failures = 0
         self._refusals = 0
@@ -265,9 +268,13 @@ class Engine:
 
     def _renew(self, slot: Slot, pool: Pool) -> Slot:
         """Replace a tainted slot, unless clients keep too much of what was replaced before."""
+        now_ns = self._clock.now_ns()
+        if now_ns - self._renewed_ns < _RENEW_GAP_NS:
+            return slot
         self.retired.reap()
         if self.retired.size >= _RETIRED_POOLS * pool.bytes:
             return slot
+        self._renewed_ns = now_ns
         try:
             memory = self._source.allocate()
         except OSError as error:
