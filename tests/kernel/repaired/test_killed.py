@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: MIT
+"""Killed at any moment: what the kernel is left with, and what the next daemon makes of it."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+import capturectl as library
+from capturectl import protocol
+from tests.support import kernel, picture
+from tests.support.processes import PROJECT, DaemonProcess, SceneProcess, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+CLIENT = """
+import sys, time, capturectl
+client = capturectl.connect(sys.argv[1])
+with client.stream(credits=4) as stream:
+    for number, frame in enumerate(stream):
+        if number == 3:
+            print("begun", flush=True)
+"""
+
+Leftovers = tuple[int, int, int]
+
+
+def leftovers() -> Leftovers:
+    """What a process that died could have left in the kernel."""
+    return kernel.framebuffer_count(), kernel.dmabuf_count(), kernel.next_object_id()
+
+
+def streaming(socket: Path) -> subprocess.Popen[str]:
+    """Start a client that streams; its first frames have come."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", CLIENT, str(socket)], stdout=subprocess.PIPE, text=True, cwd=PROJECT
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
+    return process
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+
+
+def assert_captures_exactly(daemon: DaemonProcess, scene: SceneProcess, number: int) -> None:
+    scene.tell("frame", number)
+    with library.connect(str(daemon.socket)) as client, client.snapshot() as frame:
+        seen = frame.array[:, :, 2::-1]
+        assert np.array_equal(seen, picture.compose(640, 480, number))
+
+
+@pytest.mark.slow
+def test_clients_that_are_killed_in_mid_stream_leave_nothing(
+    daemon: DaemonProcess, scene: SceneProcess
+) -> None:
+    end(streaming(daemon.socket))
+    before, shmem_kib = leftovers(), kernel.shmem_kib()
+    for _ in range(5):
+        end(streaming(daemon.socket))
+    wait_until(lambda: leftovers() == before, "everything is as before")
+    assert kernel.shmem_kib() - shmem_kib < 640 * 480 * 4 // 1024
+    assert_captures_exactly(daemon, scene, 5)
+
+
+@pytest.mark.slow
+def test_a_daemon_that_is_killed_at_any_moment_of_a_stream_leaves_the_display_as_it_was(
+    scene: SceneProcess, start: Callable[..., DaemonProcess]
+) -> None:
+    chance = random.Random(20)
+    planes, before = kernel.plane_state(), leftovers()
+    for number in range(8):
+        daemon = start()
+        client = streaming(daemon.socket)
+        time.sleep(chance.uniform(0, 0.05))  # committed, fence pending, settling: each its turn
+        daemon.popen.kill()
+        daemon.popen.wait()
+        end(client)
+        assert kernel.is_active()
+        assert kernel.plane_state() == planes
+        wait_until(lambda: leftovers()[:2] == before[:2], f"run {number} left nothing")
+    daemon = start()
+    assert not kernel.is_attached(), "the next daemon takes off what was left attached"
+    assert_captures_exactly(daemon, scene, 9)
+    daemon.end()
+    wait_until(lambda: leftovers() == before, "and leaves nothing itself")
+
+
+@pytest.mark.slow
+def test_a_daemon_that_is_killed_while_it_attaches_or_detaches_leaves_the_display_as_it_was(
+    scene: SceneProcess, start: Callable[..., DaemonProcess]
+) -> None:
+    chance = random.Random(21)
+    planes = kernel.plane_state()
+    for _ in range(8):
+        daemon = start("--linger", "0")
+        with library.connect(str(daemon.socket)) as client:
+            output = client.output()
+            client._talk.subscribe(output, protocol.Subscribe(1, 0, 0, 1, 1, 0))
+            time.sleep(chance.uniform(0, 0.12))  # attaching, capturing, detaching
+            daemon.popen.kill()
+            daemon.popen.wait()
+        assert kernel.is_active()
+        assert kernel.plane_state() == planes
+    assert_captures_exactly(start(), scene, 11)
+
+
+@pytest.mark.slow
+def test_a_daemon_that_is_killed_while_it_lingers_is_cleaned_up_after(
+    scene: SceneProcess, start: Callable[..., DaemonProcess]
+) -> None:
+    before = leftovers()
+    daemon = start("--linger", "60")
+    with library.connect(str(daemon.socket)) as client:
+        client.snapshot().release()
+    assert kernel.is_attached()
+    daemon.popen.kill()
+    daemon.popen.wait()
+    assert kernel.is_active()
+    again = start()
+    assert not kernel.is_attached()
+    again.end()
+    wait_until(lambda: leftovers() == before, "nothing is left")
