@@ -112,9 +112,11 @@ def _run(settings: config.Config) -> int:
         try:
             reactor.handle_signals((signal.SIGTERM, signal.SIGINT), lambda _: reactor.stop())
             daemon.start()
-            # What exists by now stays; the collector need not look at it again.
+            # What exists by now stays. A collection in the middle of a stream costs frames;
+            # the hub collects when an output is let go of.
             gc.collect()
             gc.freeze()
+            gc.disable()
             reactor.run()
         finally:
             daemon.close()

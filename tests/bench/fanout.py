@@ -40,10 +40,19 @@ class Run(NamedTuple):
 
 
 def build(directory: Path, *names: str) -> None:
-    """Compile programs that stand here."""
+    """Compile programs that stand here; libdrm's headers are the kernel's."""
     for name in names:
         subprocess.run(
-            ["cc", "-O2", "-Wall", "-Wextra", "-o", directory / name, HERE / f"{name}.c"],
+            [
+                "cc",
+                "-O2",
+                "-Wall",
+                "-Wextra",
+                "-I/usr/include/libdrm",
+                "-o",
+                directory / name,
+                HERE / f"{name}.c",
+            ],
             check=True,
         )
 

@@ -50,6 +50,17 @@ def is_attached() -> bool:
     return any(connector.crtc_id for connector in resources().writeback_connectors())
 
 
+def take_off_writeback() -> None:
+    """Take every writeback connector off its CRTC, as whoever finds it attached may."""
+    with Card.open(CARD) as card:
+        card.enable_client_capabilities()
+        card.take_master()
+        request = AtomicReq(card)
+        for connector in read_resources(card).writeback_connectors():
+            request.add(connector.connector_id, connector.properties, "CRTC_ID", 0)
+        request.commit(allow_modeset=True)
+
+
 def plane_state() -> str:
     """Return all that the kernel knows of the planes' state."""
     text = (_DEBUGFS / "state").read_text()

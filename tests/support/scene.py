@@ -9,6 +9,7 @@ machine would. Each line on standard input is a command, each answer a line of J
 
     step        draw the next frame                  run FPS     go on drawing
     hold        stop drawing; say which frame it is  frame N     draw that frame
+    flip N      show that frame on all planes at one vblank, from new buffers (takes master)
     mode W H HZ set another mode (takes master)      off, on     ACTIVE alone (takes master)
     dark        disable the CRTC for good (takes master)
     master      become master and stay it           drop        stop being master
@@ -167,6 +168,9 @@ def _obey(scene: Scene, words: list[str]) -> float | None:
             scene.draw(scene.frame + 1)
         case ["frame", number]:
             scene.draw(int(number))
+        case ["flip", number]:
+            scene.frame = int(number)
+            scene.as_master(lambda: scene.show(scene.mode))
         case ["run", fps]:
             return float(fps)
         case ["hold"]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from typing import TYPE_CHECKING, cast
 
@@ -159,6 +160,7 @@ class _StreamOutlet:
 
     def detached(self) -> None:
         self._hub.tell(Kind.DETACHED, stream=self._stream)
+        gc.collect()
 
     def pool_freed(self, generation: int) -> None:
         for session in tuple(self._hub.sessions.values()):
