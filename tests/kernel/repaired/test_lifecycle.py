@@ -125,12 +125,12 @@ def test_a_killed_client_gives_everything_back(daemon: DaemonProcess, scene: Sce
 def test_a_dark_display_is_lit_on_demand_and_put_out_again(
     start: Callable[..., DaemonProcess],
 ) -> None:
-    daemon = start("--modeset", "800x600@60", "--linger", "0.2")
+    daemon = start("--modeset", "800x600@60", "--linger", "2")
     assert not kernel.is_active()
     with library.connect(str(daemon.socket)) as client, client.snapshot() as frame:
+        assert kernel.is_active()
         assert (frame.width, frame.height) == (800, 600)
         assert not frame.array[:, :, :3].any(), "black"
-        assert kernel.is_active()
     wait_until(lambda: not kernel.is_active(), "dark again")
 
 
