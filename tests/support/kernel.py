@@ -13,6 +13,7 @@ from captured.drm.resources import Resources, read_resources
 
 CARD = "/dev/dri/card0"
 _DEBUGFS = Path("/sys/kernel/debug/dri/0")
+_OF_THE_MOMENT = re.compile("refcount=|vmap_use_count=|pages_use_count=")
 
 
 def resources() -> Resources:
@@ -62,9 +63,14 @@ def take_off_writeback() -> None:
 
 
 def plane_state() -> str:
-    """Return all that the kernel knows of the planes' state."""
+    """Return all that the kernel knows of the planes' state, but for who is looking at it.
+
+    Kernel: a composition that runs holds the planes' framebuffers and their mappings
+    (vkms_plane_duplicate_state), so those counts are of the moment.
+    """
     text = (_DEBUGFS / "state").read_text()
-    return text[: text.index("crtc[")]
+    lines = text[: text.index("crtc[")].splitlines()
+    return "\n".join(line for line in lines if not _OF_THE_MOMENT.match(line.strip()))
 
 
 def framebuffer_count() -> int:
