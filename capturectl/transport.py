@@ -48,6 +48,8 @@ class Transport:
     Ownership: owns the socket. Not thread-safe.
     """
 
+    __slots__ = ("_socket",)
+
     def __init__(self, sock: socket.socket) -> None:
         """Take ownership of a connected AF_UNIX SOCK_SEQPACKET socket."""
         self._socket: socket.socket | None = sock

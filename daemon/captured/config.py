@@ -3,66 +3,37 @@
 
 from __future__ import annotations
 
-import tomllib
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
-
-from capturectl.errors import CaptureError, UsageError
+from capturectl.errors import UsageError
 from capturectl.fourcc import fourcc_code
 from capturectl.protocol import DEFAULT_SOCKET
-from captured.capture.pool import MINIMUM
-from captured.drm.modeset import KEEP, check_wish
+from captured.settings import SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-DEFAULT_FILE = Path("/etc/captured/captured.toml")
-
-_Buffers = Annotated[int, msgspec.Meta(ge=MINIMUM, le=64)]
-_Seconds = Annotated[float, msgspec.Meta(ge=0, le=86400 * 365)]
-_Fourcc = Annotated[str, msgspec.Meta(pattern=r"^([A-Z0-9]{2}[0-9A-Z ]{2})?\Z")]
+DEFAULT_FILE = "/etc/captured/captured.toml"
+COMMAND_LINE = "command line"
 
 
-_Share = Annotated[str, msgspec.Meta(pattern=r"^(([0-9]+:)?[0-9]+)?\Z")]
-
-
-class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything the operator may set; the names are those of captured.toml."""
+class Config(NamedTuple):
+    """Everything the operator may set; `captured.settings` says what each one is."""
 
     card: str = ""
-    """The card's path; empty takes the first with a writeback connector."""
     pattern: str = ""
-    """WxH@HZ of a test picture to serve instead of a display; needs no card."""
     output: str = ""
-    """The display connector to capture; empty takes the first that is driven."""
     socket: str = DEFAULT_SOCKET
-    """Where clients connect."""
     group: str = ""
-    """The group whose members may connect; empty leaves it to root."""
-    modeset: str = KEEP
-    """What to do with a dark display: keep, preferred, or WxH[@HZ]."""
-    format: _Fourcc = ""
-    """Pixel format of the frames, by its four letters; empty takes the best there is."""
-    buffers: _Buffers = 6
-    """Size of the pool; two of them are never lent."""
-    memory: Literal["dumb", "sealed"] = "dumb"
-    """Where pictures lie: in the card's dumb buffers, or in sealed memfds."""
-    share: _Share = ""
-    """Commit through another program's open card: FD, or PID:FD. Empty: be master."""
-    settle: _Seconds | None = None
-    """Seconds between a fence and the next commit; unset takes what the driver needs."""
-    linger: _Seconds = 10.0
-    """Seconds to stay attached after the last client has gone."""
+    modeset: str = "keep"
+    format: str = ""
+    buffers: int = 6
+    memory: str = "dumb"
+    share: str = ""
+    settle: float | None = None
+    linger: float = 10.0
     log: str = "info"
-    """debug, info, warning or error."""
-
-    def __post_init__(self) -> None:
-        """Check what the types do not."""
-        check_wish(self.modeset)
-        if self.log not in {"debug", "info", "warning", "error"}:
-            raise UsageError(f"log {self.log!r} is not debug, info, warning or error")
 
     @property
     def fourcc(self) -> int:
@@ -70,7 +41,15 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return fourcc_code(self.format) if self.format else 0
 
 
-def load(path: Path | None, overrides: Mapping[str, Any]) -> Config:
+class Loaded(NamedTuple):
+    """Settings, and where each of them came from."""
+
+    config: Config
+    origins: dict[str, str]
+    """Setting to the file that has it, or to COMMAND_LINE; not those that are as built in."""
+
+
+def load(path: str | None, overrides: Mapping[str, Any]) -> Loaded:
     """Read the settings.
 
     Args:
@@ -82,35 +61,45 @@ def load(path: Path | None, overrides: Mapping[str, Any]) -> Config:
         UsageError: A file is missing or no TOML, a key is unknown, a value is wrong. The
             reason names the file and the key.
     """
-    settings: dict[str, Any] = {}
-    for file in _files(path):
-        part = _read(file)
-        _convert(part, str(file))
-        settings |= part
-    return _convert(settings | dict(overrides), "the settings")
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    parts = [(file, _read(file)) for file in _files(path)]
+    for origin, part in [*parts, (COMMAND_LINE, overrides)]:
+        for name, value in part.items():
+            values[name] = _checked(origin, name, value)
+            origins[name] = origin
+    return Loaded(Config(**values), origins)
 
 
-def _files(path: Path | None) -> Iterator[Path]:
+def _files(path: str | None) -> Iterator[str]:
     main = path or DEFAULT_FILE
-    if path is not None or main.exists():
+    if path is not None or os.path.exists(main):
         yield main
-    yield from sorted(main.with_name(f"{main.name}.d").glob("*.toml"))
+    directory = f"{main}.d"
+    if os.path.isdir(directory):
+        names = sorted(name for name in os.listdir(directory) if name.endswith(".toml"))
+        yield from (f"{directory}/{name}" for name in names)
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: str) -> dict[str, Any]:
+    import tomllib  # half a megabyte, for those who have a file
+
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        with open(file, "rb") as opened:
+            return tomllib.load(opened)
     except OSError as error:
         raise UsageError(f"{file}: {error.strerror}", "name another --config") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{file}: {error}", "correct the file") from error
 
 
-def _convert(settings: dict[str, Any], origin: str) -> Config:
-    try:
-        return msgspec.convert(settings, Config)
-    except msgspec.ValidationError as error:
-        known = ", ".join(Config.__struct_fields__)
-        raise UsageError(f"{origin}: {error}", f"settings are {known}") from error
-    except CaptureError as error:
-        raise UsageError(f"{origin}: {error.reason}", error.hint) from error
+def _checked(origin: str, name: str, value: object) -> object:
+    setting = SETTINGS.get(name)
+    if setting is None:
+        known = ", ".join(SETTINGS)
+        raise UsageError(f"{origin}: there is no setting {name}", f"settings are {known}")
+    # TOML and the command line both know what a whole number is; True is none.
+    taken = float(value) if setting.kind is float and type(value) is int else value
+    if type(taken) is not setting.kind or not setting.allows(taken):
+        raise UsageError(f"{origin}: {name} {value!r} is not {setting.rule}", setting.help)
+    return taken

@@ -5,13 +5,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import functools
 import gc
-import logging
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capturectl import protocol
@@ -23,7 +20,7 @@ from capturectl.errors import (
 )
 from capturectl.version import VERSION
 from capturectl.wire_errors import to_message
-from captured import config
+from captured import config, log
 from captured.drm.borrow import borrow_card
 from captured.drm.card import Card, card_paths
 from captured.drm.resources import read_resources
@@ -34,13 +31,13 @@ from captured.server.hub import Hub
 from captured.server.limits import ClientLimits
 from captured.server.listener import Listener, Peer
 from captured.server.session import Session
+from captured.settings import SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from capturectl.transport import Transport
 
-log = logging.getLogger("captured")
 
 _STREAM = 1
 
@@ -54,36 +51,20 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="Exit status: 0 stopped by a signal, 1 failed, 2 usage, "
         "4 nothing to capture with, 7 not allowed.",
     )
-    add = functools.partial(parser.add_argument, default=argparse.SUPPRESS)
     parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="settings (default: %(default)s)"
+        "--config",
+        metavar="FILE",
+        help=f"settings (default: {config.DEFAULT_FILE}, if it is there)",
     )
-    add(
-        "--card",
-        metavar="PATH",
-        help="card to use (default: the first with a writeback connector)",
-    )
-    add("--pattern", metavar="WxH@HZ", help="serve a test picture; needs no card")
-    add("--output", metavar="NAME", help="display to capture, such as HDMI-A-1")
-    add(
-        "--socket",
-        metavar="PATH",
-        help=f"where clients connect (default: {protocol.DEFAULT_SOCKET})",
-    )
-    add("--group", metavar="NAME", help="who may connect beside root (default: nobody)")
-    add("--modeset", metavar="keep|preferred|WxH[@HZ]", help="what to do with a dark display")
-    add("--format", metavar="FOURCC", help="pixel format of the frames, such as XR24")
-    add("--memory", metavar="dumb|sealed", help="sealed: no client can write to a picture at all")
-    add("--share", metavar="FD|PID:FD", help="commit through the open card of another program")
-    add("--buffers", type=int, metavar="N", help="size of the pool (default: 6)")
-    add("--linger", type=float, metavar="SEC", help="stay attached after the last client")
-    add(
-        "--settle",
-        type=float,
-        metavar="SEC",
-        help="pause after each fence",
-    )
-    add("--log", metavar="LEVEL", help="debug, info, warning or error")
+    for name, setting in SETTINGS.items():
+        parser.add_argument(
+            f"--{name}", type=setting.kind, metavar=setting.metavar, default=argparse.SUPPRESS,
+            help=setting.help,
+        )  # fmt: skip
+    parser.add_argument(
+        "--show-config", action="store_true",
+        help="check the settings, print them and where each came from as JSON, and end",
+    )  # fmt: skip
     parser.add_argument("--version", action="version", version=f"captured {VERSION}")
     return parser
 
@@ -91,18 +72,31 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the daemon until SIGTERM or SIGINT; return its exit status."""
     options = vars(build_parser().parse_args(arguments))
+    show = options.pop("show_config")
     try:
-        settings = config.load(options.pop("config"), options)
-        logging.basicConfig(
-            level=settings.log.upper(), stream=sys.stderr, format="captured: %(message)s"
-        )
-        return _run(settings)
+        loaded = config.load(options.pop("config"), options)
+        if show:
+            return _show(loaded)
+        log.begin(loaded.config.log)
+        return _run(loaded.config)
     except CaptureError as error:
         sys.stderr.write(f"captured: {error}\n")
         return error.exit_code
     except OSError as error:
         sys.stderr.write(f"captured: {error.filename or 'system'}: {error.strerror}\n")
         return 1
+
+
+def _show(loaded: config.Loaded) -> int:
+    """Print the settings for `capturectl config`."""
+    import json
+
+    settings = [
+        {"name": name, "value": value, "origin": loaded.origins.get(name, "built in")}
+        for name, value in loaded.config._asdict().items()
+    ]
+    sys.stdout.write(json.dumps({"schema": "captured/1/config", "settings": settings}) + "\n")
+    return 0
 
 
 def _run(settings: config.Config) -> int:
@@ -207,7 +201,7 @@ class Daemon:
         """
         self._output.start()
         self._listener = Listener(
-            Path(self._settings.socket), self._reactor, self._accept, self._settings.group
+            self._settings.socket, self._reactor, self._accept, self._settings.group
         )
         log.info("ready on %s", self._settings.socket)
 

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from capturectl import protocol
 from capturectl.errors import CaptureError, CaptureLostError, CaptureUnsupportedError
 from capturectl.fourcc import MODIFIER_LINEAR
+from captured import log
 from captured.capture.engine import Engine, Settings
 from captured.capture.pacing import Policy, policy_of
 from captured.capture.pattern import PatternSource, parse_geometry
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from captured.drm.shown import ShownPlane
     from captured.reactor import Reactor
 
-log = logging.getLogger(__name__)
 
 _PATTERN_NAME = "Pattern-1"
 

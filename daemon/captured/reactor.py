@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import logging
 import os
 import select
 import signal
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Self
 
-log = logging.getLogger(__name__)
 
 READABLE = select.EPOLLIN
 WRITABLE = select.EPOLLOUT

@@ -111,13 +111,16 @@ class DaemonProcess(Process):
         self, socket: Path, *arguments: str, prefix: Sequence[str] = (), **options: Any
     ) -> None:
         self.socket = socket
-        words = [*prefix, program("captured"), "--socket", str(socket), *arguments]
+        words = [*prefix, *self._command(), "--socket", str(socket), *arguments]
         super().__init__(words, **options)
         try:
             wait_until(self._is_ready, "captured gets ready")
         except BaseException:
             self.__exit__(*sys.exc_info())
             raise
+
+    def _command(self) -> list[str]:
+        return [program("captured")]
 
     def _is_ready(self) -> bool:
         if self.popen.poll() is not None:
@@ -126,6 +129,18 @@ class DaemonProcess(Process):
 
     def fd_count(self) -> int:
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
+
+class BareDaemon(DaemonProcess):
+    """captured with the standard library alone, and without what site hooks of a developer's
+    environment import: what a board runs."""
+
+    def _command(self) -> list[str]:
+        start = (
+            f"import sys; sys.path[:0] = [{str(PROJECT)!r}, {str(PROJECT / 'daemon')!r}]; "
+            "from captured.main import main; sys.exit(main())"
+        )
+        return [sys.executable, "-I", "-S", "-c", start]
 
 
 def wait_until(condition: Any, what: str, timeout: float = START_TIMEOUT) -> None:

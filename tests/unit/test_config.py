@@ -9,7 +9,8 @@ import pytest
 
 from capturectl.errors import UsageError
 from captured import config
-from captured.config import Config, load
+from captured.config import Config, Loaded
+from captured.settings import SETTINGS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +25,15 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_this_machine(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config, "DEFAULT_FILE", file)
+    monkeypatch.setattr(config, "DEFAULT_FILE", str(file))
+
+
+def read(file: Path | None, overrides: dict[str, Any]) -> Loaded:
+    return config.load(None if file is None else str(file), overrides)
+
+
+def load(file: Path | None, overrides: dict[str, Any]) -> Config:
+    return read(file, overrides).config
 
 
 def drop_in(file: Path, name: str, text: str) -> Path:
@@ -178,3 +187,22 @@ def test_a_wrong_mode_in_a_file_names_the_file(file: Path) -> None:
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
         load(None, {}).buffers = 7  # type: ignore[misc]
+
+
+def test_every_setting_is_described() -> None:
+    assert tuple(SETTINGS) == Config._fields
+
+
+def test_every_default_is_allowed() -> None:
+    settings = {name: value for name, value in Config()._asdict().items() if value is not None}
+    assert load(None, settings) == Config()
+
+
+def test_each_setting_names_where_it_came_from(file: Path) -> None:
+    file.write_text("buffers = 7\nlinger = 3\n")
+    late = drop_in(file, "10-site.toml", "linger = 5\n")
+    assert read(file, {"log": "debug"}).origins == {
+        "buffers": str(file),
+        "linger": str(late),
+        "log": "command line",
+    }

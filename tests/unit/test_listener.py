@@ -33,7 +33,7 @@ class Door:
         self._sockets: list[socket.socket] = []
 
     def open(self, path: Path) -> Listener:
-        listener = Listener(path, self.reactor, lambda *guest: self.guests.append(guest))
+        listener = Listener(str(path), self.reactor, lambda *guest: self.guests.append(guest))
         self._listeners.append(listener)
         return listener
 

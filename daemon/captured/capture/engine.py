@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import logging
 from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
 from capturectl.errors import CaptureError, CaptureLostError, CaptureTimeoutError, OutputOffError
+from captured import log
 from captured.capture.alarm import Alarm
 from captured.capture.audience import NEVER, Audience, Picture
 from captured.capture.job import JobState, WritebackJob
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from captured.capture.pacing import Policy
     from captured.capture.source import FenceResult, Geometry, Source
 
-log = logging.getLogger(__name__)
 
 _BUSY_RETRY_S = 0.001
 _BUSY_LIMIT_S = 1.0

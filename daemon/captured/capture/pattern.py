@@ -104,7 +104,8 @@ class PatternMemory:
         fcntl.fcntl(memfd.fileno(), _F_ADD_SEALS, seals)
         self.planes = (Plane(memfd, self._pitch, 0),)
         self._bars = _row_of_bars(self._width)
-        self._map[:] = self._bars * self._height
+        for _ in range(self._height):  # a whole picture at once would stay in the heap
+            self._map.write(self._bars)
         self._box_x = 0
 
     def draw(self, number: int) -> None:

@@ -3,17 +3,17 @@
 
 from __future__ import annotations
 
-import logging
 import select
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Protocol
+
+from captured import log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
     from captured.capture.source import Geometry, Memory
 
-log = logging.getLogger(__name__)
 
 RESERVE = 2
 """Slots that always belong to the daemon: one being written, and the newest."""

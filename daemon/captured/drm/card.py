@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import stat
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from capturectl.errors import CaptureBusyError, CaptureUnsupportedError, NotAllowedError
@@ -18,9 +16,8 @@ if TYPE_CHECKING:
     import ctypes
     from typing import Self
 
-log = logging.getLogger(__name__)
 
-DRM_DIRECTORY = Path("/dev/dri")
+DRM_DIRECTORY = "/dev/dri"
 _DRM_MAJOR = 226  # Kernel: Documentation/admin-guide/devices.txt
 _PRIMARY_MINORS = 64
 
@@ -56,7 +53,7 @@ class Card:
         self.path = path
 
     @classmethod
-    def open(cls, path: str | Path) -> Card:
+    def open(cls, path: str) -> Card:
         """Open a card without becoming its master.
 
         Args:
@@ -67,16 +64,15 @@ class Card:
             NotAllowedError: EACCES or EPERM on the node.
             OSError: Any other errno, with the path.
         """
-        name = str(path)
         try:
             # Kernel: events are read from this file; a read must never wait.
-            fd = OwnedFd(os.open(name, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK), name)
+            fd = OwnedFd(os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK), path)
         except OSError as error:
-            raise _open_error(name, error) from error
+            raise _open_error(path, error) from error
         try:
             if not _is_card(os.fstat(fd.fileno())):
-                raise CaptureUnsupportedError(f"{name} is not a DRM card", _card_hint())
-            card = cls(fd, name)
+                raise CaptureUnsupportedError(f"{path} is not a DRM card", _card_hint())
+            card = cls(fd, path)
             # Kernel: the first opener of a card becomes its master (drm_auth.c,
             # drm_master_open) and would lock a compositor out that starts later.
             card.drop_master()
@@ -249,10 +245,17 @@ class Card:
         return f"<Card {self.path}{'' if self._fd else ' closed'}>"
 
 
-def card_paths() -> list[Path]:
+def card_paths() -> list[str]:
     """Return the primary nodes of this machine, by number."""
-    nodes = DRM_DIRECTORY.glob("card[0-9]*")
-    return sorted(nodes, key=lambda node: int(node.name.removeprefix("card")))
+    try:
+        names = os.listdir(DRM_DIRECTORY)
+    except FileNotFoundError:
+        return []
+    numbers = [name.removeprefix("card") for name in names if name.startswith("card")]
+    return [
+        f"{DRM_DIRECTORY}/card{number}"
+        for number in sorted(int(n) for n in numbers if n.isdigit())
+    ]
 
 
 def _is_card(status: os.stat_result) -> bool:
@@ -261,7 +264,7 @@ def _is_card(status: os.stat_result) -> bool:
 
 
 def _card_hint() -> str:
-    names = ", ".join(str(path) for path in card_paths())
+    names = ", ".join(card_paths())
     return f"cards here: {names}" if names else f"there is no card under {DRM_DIRECTORY}"
 
 

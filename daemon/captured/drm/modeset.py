@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from capturectl.errors import CaptureUnsupportedError, OutputOffError, UsageError
+from capturectl.errors import CaptureUnsupportedError, OutputOffError
 from capturectl.fourcc import fourcc_code
 from captured.drm.atomic import AtomicReq
 from captured.drm.blob import Blob
@@ -21,15 +21,9 @@ KEEP = "keep"
 PREFERRED = "preferred"
 
 
-def check_wish(text: str) -> str:
-    """Return the text when it is keep, preferred or WxH[@HZ].
-
-    Raises:
-        UsageError: It is none of them.
-    """
-    if text in {KEEP, PREFERRED} or parse_wish(text):
-        return text
-    raise UsageError(f"modeset {text!r} is not keep, preferred or WxH[@HZ]")
+def is_wish(text: str) -> bool:
+    """Whether the text is keep, preferred or WxH[@HZ]."""
+    return text in {KEEP, PREFERRED} or parse_wish(text) is not None
 
 
 def output_is_off(route: Route) -> OutputOffError:
@@ -45,7 +39,7 @@ def choose_mode(route: Route, wish: str) -> Mode:
 
     Args:
         route: Its display lists the modes, probed.
-        wish: As `check_wish` takes it.
+        wish: As `is_wish` takes it.
 
     Raises:
         OutputOffError: The wish is to keep it dark.
@@ -83,7 +77,7 @@ class LitOutput:
             card: The card, of which this file is master.
             resources: What is on it, with modes probed.
             route: The display and its CRTC.
-            wish: As `check_wish` takes it.
+            wish: As `is_wish` takes it.
 
         Raises:
             OutputOffError: The wish is to keep it dark.

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 from capturectl.errors import (
@@ -16,12 +15,12 @@ from capturectl.errors import (
 )
 from capturectl.fourcc import MODIFIER_LINEAR, fourcc_code, fourcc_name, is_known
 from capturectl.protocol import Source as SourceKind
+from captured import log
 from captured.capture.source import NO_VBLANK, FenceResult, Geometry, SourceBusy, Vblank
-from captured.drm import events, masters, modeset, resources, route, uapi, vblank
+from captured.drm import events, modeset, resources, route, uapi, vblank
 from captured.drm.atomic import AtomicReq
 from captured.drm.framebuffer import DumbFramebuffer
 from captured.drm.memory import DumbMemory, SealedMemory, WritebackMemory
-from captured.drm.shown import ShownPlane, shown_planes
 from captured.drm.syncfile import SyncFile
 
 if TYPE_CHECKING:
@@ -33,8 +32,8 @@ if TYPE_CHECKING:
     from captured.drm.mode import Mode
     from captured.drm.resources import Resources
     from captured.drm.route import Route
+    from captured.drm.shown import ShownPlane
 
-log = logging.getLogger(__name__)
 
 _DRAIN_EVERY = 32
 
@@ -194,6 +193,8 @@ class WritebackSource:
             CaptureError: There is no such output, or no way to capture it.
             OSError: The card is gone.
         """
+        from captured.drm.shown import shown_planes  # seldom asked for; it is not small
+
         found = resources.read_resources(self._card)
         return shown_planes(self._card, found, self._choose(found).crtc)
 
@@ -556,6 +557,8 @@ def _picture_refused(way: Route, geometry: Geometry, error: OSError) -> CaptureE
 
 
 def _master_hint(path: str) -> str:
+    from captured.drm import masters  # as seldom
+
     holder = masters.find_master(path)
     who = str(holder) if holder else "another program"
     return f"{who} holds it; stop it, or let it share the card with the daemon"

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import gc
-import logging
 from typing import TYPE_CHECKING, cast
 
 from capturectl import protocol
 from capturectl.errors import CaptureError, CaptureLostError, NoOutputError, NotAllowedError
+from captured import log
 from captured.server.stream import state_of
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from captured.server.session import Session
     from captured.server.stream import Stream
 
-log = logging.getLogger(__name__)
 
 _NO_ERROR = {"code": "", "reason": "", "hint": ""}
 Kind = protocol.EventKind

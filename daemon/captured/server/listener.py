@@ -5,22 +5,21 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 import socket
+import stat
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from capturectl.errors import CaptureBusyError, CaptureError, NotAllowedError, UsageError
 from capturectl.transport import Transport
+from captured import log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from captured.reactor import Reactor, Timer
 
-log = logging.getLogger(__name__)
 
 _BACKLOG = 64
 _REST_S = 0.1
@@ -49,7 +48,7 @@ class Listener:
 
     def __init__(
         self,
-        path: Path,
+        path: str,
         reactor: Reactor,
         accept: Callable[[Transport, Peer], None],
         group: str = "",
@@ -73,7 +72,7 @@ class Listener:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
         try:
             self._bind()
-            self._inode = path.stat().st_ino
+            self._inode = os.stat(path).st_ino
             if group:
                 _give_to(path, group)
             self._socket.listen(_BACKLOG)
@@ -90,21 +89,21 @@ class Listener:
         self._watch()
 
     def _bind(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        os.makedirs(os.path.dirname(self._path) or ".", exist_ok=True)
         old_mask = os.umask(0o117)
         try:
             try:
-                self._socket.bind(str(self._path))
+                self._socket.bind(self._path)
             except OSError as error:
                 if error.errno != errno.EADDRINUSE:
                     raise
                 self._remove_stale()
-                self._socket.bind(str(self._path))
+                self._socket.bind(self._path)
         finally:
             os.umask(old_mask)
 
     def _remove_stale(self) -> None:
-        if not self._path.is_socket():
+        if not stat.S_ISSOCK(os.stat(self._path).st_mode):
             raise CaptureError(
                 f"{self._path} exists and is no socket",
                 "choose another --socket",
@@ -113,9 +112,9 @@ class Listener:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
             probe.setblocking(False)
             try:
-                probe.connect(str(self._path))
+                probe.connect(self._path)
             except ConnectionRefusedError:
-                self._path.unlink()
+                os.unlink(self._path)
                 return
             except BlockingIOError:
                 pass  # somebody is there, with a full backlog
@@ -157,21 +156,21 @@ class Listener:
         self._reactor.unwatch(self._socket.fileno())
         self._socket.close()
         with contextlib.suppress(FileNotFoundError):
-            if self._path.stat().st_ino == self._inode:
-                self._path.unlink()
+            if os.stat(self._path).st_ino == self._inode:
+                os.unlink(self._path)
 
 
-def _give_to(path: Path, group: str) -> None:
+def _give_to(path: str, group: str) -> None:
     import grp
 
     try:
         os.chown(path, -1, grp.getgrnam(group).gr_gid)
     except KeyError as error:
-        path.unlink()
+        os.unlink(path)
         raise UsageError(f"there is no group {group}", "groupadd it, or name another") from error
 
 
-def _bind_error(path: Path, error: OSError) -> CaptureError:
+def _bind_error(path: str, error: OSError) -> CaptureError:
     if error.errno in {errno.EACCES, errno.EPERM}:
         return NotAllowedError(
             f"cannot make the socket {path}: {error.strerror}",

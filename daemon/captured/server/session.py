@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from capturectl.errors import (
     NoOutputError,
     ProtocolError,
 )
+from captured import log
 from captured.reactor import READABLE, WRITABLE
 from captured.server.stream import receipt_of, state_of
 from captured.server.subscription import Subscription
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from captured.server.listener import Peer
     from captured.server.stream import Stream
 
-log = logging.getLogger(__name__)
 
 _REVOCATIONS_LIMIT = 3
 _REVOCATIONS_SPAN_S = 10.0
@@ -80,7 +79,7 @@ class Session:
         self._revocations: deque[int] | None = None
         self.known: dict[Slot, int] = {}
         """Buffers that it was sent, and of which stream."""
-        self._outbox: deque[bytes] = deque()
+        self._outbox: list[bytes] = []  # a tenth of a deque; it is short
         self._events = READABLE
         self._hello_timer: Timer | None = self._reactor.call_later(
             protocol.HELLO_TIMEOUT_S, self._hello_missing
@@ -413,7 +412,7 @@ class Session:
         try:
             while self._outbox:
                 self._transport.send(self._outbox[0])
-                self._outbox.popleft()
+                del self._outbox[0]
         except BlockingIOError:
             events |= WRITABLE
         except CaptureLostError:

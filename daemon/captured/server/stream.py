@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +14,7 @@ from capturectl.errors import (
     OutputOffError,
 )
 from capturectl.fourcc import MODIFIER_LINEAR, fourcc_name
+from captured import log
 from captured.capture.pool import SlotState
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from captured.capture.source import Geometry
     from captured.server.subscription import Subscription
 
-log = logging.getLogger(__name__)
 
 _RECEIPT = struct.Struct("<IQII")
 _NO_ERROR = {"code": "", "reason": "", "hint": ""}

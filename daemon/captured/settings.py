@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: MIT
+"""What can be set: the table that captured.toml, the command line and the manual are made of."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from capturectl.protocol import DEFAULT_SOCKET
+from captured import log
+from captured.capture.pool import MINIMUM
+from captured.drm.modeset import is_wish
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_MOST_BUFFERS = 64
+_LONGEST_S = 86400.0 * 365
+
+
+class Setting(NamedTuple):
+    """One setting."""
+
+    kind: type
+    """str, int or float."""
+    metavar: str
+    """What stands for the value in the help."""
+    help: str
+    rule: str = "a text"
+    """What a value must be, to end the sentence "NAME VALUE is not"."""
+    allows: Callable[[Any], bool] = lambda _: True
+    """Whether a value of that kind is one."""
+
+
+def _is(pattern: str) -> Callable[[str], bool]:
+    compiled = re.compile(pattern)
+    return lambda text: compiled.fullmatch(text) is not None
+
+
+def _between(least: float, most: float) -> Callable[[float], bool]:
+    return lambda number: math.isfinite(number) and least <= number <= most
+
+
+_SECONDS = "a number of seconds from 0 to a year"
+
+SETTINGS = {
+    "card": Setting(
+        str, "PATH", "card to use (empty: the first that has a writeback connector)"
+    ),
+    "pattern": Setting(
+        str, "WxH@HZ", "serve a test picture of that size and rate; needs no card"
+    ),
+    "output": Setting(
+        str, "NAME", "display to capture, such as HDMI-A-1 (empty: the first that is driven)"
+    ),
+    "socket": Setting(str, "PATH", f"where clients connect (usually {DEFAULT_SOCKET})"),
+    "group": Setting(str, "NAME", "group whose members may connect (empty: root alone)"),
+    "modeset": Setting(
+        str, "keep|preferred|WxH[@HZ]", "what to do with a dark display: leave it, or light it",
+        "keep, preferred or WxH[@HZ]", is_wish,
+    ),
+    "format": Setting(
+        str, "FOURCC", "pixel format of the frames, such as XR24 (empty: the best there is)",
+        "a pixel format's four letters", _is(r"([A-Z0-9]{2}[0-9A-Z ]{2})?"),
+    ),
+    "buffers": Setting(
+        int, "N", "size of the pool; two buffers are never lent",
+        f"a whole number from {MINIMUM} to {_MOST_BUFFERS}", _between(MINIMUM, _MOST_BUFFERS),
+    ),
+    "memory": Setting(
+        str, "dumb|sealed",
+        "where pictures lie: in the card's dumb buffers, or in sealed memfds, which no client "
+        "can write to at all", "dumb or sealed", _is("dumb|sealed"),
+    ),
+    "share": Setting(
+        str, "FD|PID:FD", "commit through another program's open card (empty: be master)",
+        "FD or PID:FD", _is(r"(([0-9]+:)?[0-9]+)?"),
+    ),
+    "settle": Setting(
+        float, "SEC", "pause between a fence and the next commit (unset: what the driver needs)",
+        _SECONDS, _between(0, _LONGEST_S),
+    ),
+    "linger": Setting(
+        float, "SEC", "stay attached for so long after the last client has gone",
+        _SECONDS, _between(0, _LONGEST_S),
+    ),
+    "log": Setting(
+        str, "LEVEL", f"what is worth a line in the log: {', '.join(log.LEVELS)}",
+        f"one of {', '.join(log.LEVELS)}", _is("|".join(log.LEVELS)),
+    ),
+}  # fmt: skip
+"""Setting to what it is. The defaults are those of `captured.config.Config`."""
