@@ -32,6 +32,7 @@ class Config(NamedTuple):
     memory: str = "dumb"
     share: str = ""
     settle: float | None = None
+    pace: str = ""
     linger: float = 10.0
     log: str = "info"
 

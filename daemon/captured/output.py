@@ -10,7 +10,7 @@ from capturectl.errors import CaptureError, CaptureLostError, CaptureUnsupported
 from capturectl.fourcc import MODIFIER_LINEAR
 from captured import log
 from captured.capture.engine import Engine, Settings
-from captured.capture.pacing import Policy, policy_of
+from captured.capture.pacing import Pace, Policy, policy_of
 from captured.capture.pattern import PatternSource, parse_geometry
 from captured.capture.source import Geometry
 from captured.drm.writeback import FlipQueue, Outlook, Wishes, WritebackSource
@@ -53,7 +53,7 @@ class WritebackOutput:
             self._source,
             reactor,
             _engine_settings(settings),
-            _policy(self.driver, settings.settle),
+            _policy(self.driver, settings),
         )
         self.stream = Stream(
             stream_id,
@@ -161,9 +161,11 @@ def _engine_settings(settings: Config) -> Settings:
     return Settings(settings.buffers, settings.linger, protocol.LEASE_MS / 1000)
 
 
-def _policy(driver: str, settle: float | None) -> Policy:
+def _policy(driver: str, settings: Config) -> Policy:
     policy = policy_of(driver)
-    return policy if settle is None else policy._replace(settle_s=settle)
+    if settings.settle is not None:
+        policy = policy._replace(settle_s=settings.settle)
+    return policy._replace(pace=Pace(settings.pace)) if settings.pace else policy
 
 
 def _plane_status(shown: ShownPlane) -> protocol.PlaneStatus:

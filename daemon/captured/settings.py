@@ -81,6 +81,11 @@ SETTINGS = {
         float, "SEC", "pause between a fence and the next commit (unset: what the driver needs)",
         _SECONDS, _between(0, _LONGEST_S),
     ),
+    "pace": Setting(
+        str, "fence|flip",
+        "what the next commit waits for: the last picture is written, or its vblank has passed "
+        "(empty: what the driver needs)", "fence or flip", _is("(fence|flip)?"),
+    ),
     "linger": Setting(
         float, "SEC", "stay attached for so long after the last client has gone",
         _SECONDS, _between(0, _LONGEST_S),

@@ -245,7 +245,10 @@ class FakeSource:
         self.allocate_error: Exception | None = None
         self.commit_error: Exception | None = None
         self.refusals = 0
+        self.most_at_once = 1
         self._make_memory = memory
+        self._flips: OwnedFd | None = None
+        self._flipped = 0
 
     def attach(self) -> Geometry:
         if self.attach_error is not None:
@@ -274,8 +277,8 @@ class FakeSource:
             raise OSError(errno.EINVAL, "Invalid argument")
         if self.commit_error is not None:
             raise self.commit_error
-        if any(job.fence.is_pending and not job.fence.is_closed for job in self.jobs):
-            raise AssertionError("two captures at once")
+        if len(self.under_way) >= self.most_at_once:
+            raise AssertionError(f"more than {self.most_at_once} captures at once")
         fence = FakeFence()
         self.jobs.append(FakeJob(memory, number, fence))
         return fence
@@ -283,19 +286,42 @@ class FakeSource:
     def vblank_of(self, number: int) -> Vblank:
         return Vblank(7000 + number, START_NS + number)
 
+    def tell_flips(self) -> OwnedFd:
+        """Tell of vblanks from now on; the caller closes the fd."""
+        self._flips = OwnedFd(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK), "fake flips")
+        return self._flips
+
+    def flip_fd(self) -> int | None:
+        return self._flips.fileno() if self._flips else None
+
+    def has_flipped(self, number: int) -> bool:
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self.flip_fd() or -1)
+        return number <= self._flipped
+
+    def flip(self) -> None:
+        """Let the vblank of the last commit pass."""
+        self._flipped = self.jobs[-1].number
+        os.eventfd_write(self.flip_fd() or -1, 1)
+
+    @property
+    def under_way(self) -> list[FakeJob]:
+        """The captures that somebody waits for, in the order of their commits."""
+        return [job for job in self.jobs if job.fence.is_pending and not job.fence.is_closed]
+
     @property
     def is_writing(self) -> bool:
         """Whether a capture is under way."""
         return bool(self.jobs) and self.jobs[-1].fence.is_pending
 
     def finish(self, status: int = 1, time_done_ns: int = START_NS) -> None:
-        """End the capture that is under way."""
+        """End the first capture that is under way."""
         if not self.is_writing:
             raise AssertionError("no capture is under way")
-        memory = self.jobs[-1].memory
+        memory, _, fence = (self.under_way or self.jobs[-1:])[0]
         if status > 0 and not self.forgets_to_write and isinstance(memory, FakeMemory):
             memory.write_picture()
-        self.jobs[-1].fence.signal(status, time_done_ns)
+        fence.signal(status, time_done_ns)
 
 
 class FakeSubscriber:

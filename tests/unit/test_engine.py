@@ -17,7 +17,7 @@ from capturectl.errors import (
     OutputOffError,
 )
 from captured.capture.engine import Engine, Settings
-from captured.capture.pacing import Policy
+from captured.capture.pacing import Pace, Policy
 from captured.capture.pool import RESERVE, SLACK
 from captured.capture.source import Geometry, Vblank
 from tests.support.fakes import (
@@ -1023,6 +1023,132 @@ def test_a_capture_that_ended_in_time_is_not_lost_later(
     clock.advance(2 * DEADLINE_S)
     assert engine.statistics().lost == 0
     assert subscriber.errors == []
+
+
+# -- a driver whose fence comes a vblank after the flip ------------------------------------------
+
+
+@pytest.fixture
+def pipelined(
+    make: Callable[[FakeSource, Policy], Engine], source: FakeSource
+) -> Iterator[Engine]:
+    source.most_at_once = 2
+    with source.tell_flips():
+        yield make(source, POLICY._replace(pace=Pace.FLIP))
+
+
+def flip(clock: FakeClock, source: FakeSource) -> None:
+    source.flip()
+    clock.advance()
+
+
+def test_the_next_job_is_committed_at_the_flip_and_does_not_wait_for_the_fence(
+    pipelined: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscribed(pipelined, credits=4)
+    flip(clock, source)
+    assert [job.number for job in source.under_way] == [1, 2]
+
+
+def test_no_job_is_committed_before_the_flip_of_the_last_one(
+    pipelined: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscribed(pipelined, credits=4)
+    clock.advance(0.5)
+    assert len(source.jobs) == 1
+
+
+def test_no_more_than_two_jobs_are_under_way(
+    pipelined: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscribed(pipelined, credits=4)
+    flip(clock, source)
+    flip(clock, source)
+    assert len(source.jobs) == 2
+
+
+def test_pictures_of_overlapping_jobs_are_delivered_in_their_order(
+    pipelined: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(pipelined, credits=4)
+    for _ in range(3):
+        flip(clock, source)
+        finish(clock, source)
+    assert [picture.sequence for picture in subscriber.pictures] == [1, 2, 3]
+
+
+def test_a_fence_that_ends_before_its_flip_does_not_stop_the_stream(
+    pipelined: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscribed(pipelined, credits=4)
+    finish(clock, source)
+    assert [job.number for job in source.under_way] == [2]
+
+
+def test_each_of_two_jobs_has_its_own_deadline(
+    pipelined: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(pipelined, credits=4)
+    clock.advance(DEADLINE_S / 2)
+    flip(clock, source)
+    finish(clock, source)
+    clock.advance(DEADLINE_S * 0.9)
+    assert pipelined.statistics().lost == 0
+    clock.advance(DEADLINE_S * 0.2)
+    assert pipelined.statistics().lost == 1
+    assert [picture.sequence for picture in subscriber.pictures] == [1]
+
+
+def test_a_lost_job_takes_the_one_behind_it_along_and_leaves_one_proof_at_a_time(
+    pipelined: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(pipelined, credits=4)
+    flip(clock, source)
+    doubtful = [job.memory for job in source.under_way]
+    clock.advance(DEADLINE_S)
+    (proof,) = source.under_way
+    assert proof.memory not in doubtful
+    assert proof.memory.is_poisoned()
+    flip(clock, source)
+    assert source.under_way == [proof]
+    assert (pipelined.statistics().lost, pipelined.statistics().missed) == (1, 2)
+    assert subscriber.pictures == []
+
+
+def test_detaching_waits_for_both_jobs(
+    pipelined: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscribed(pipelined, credits=4)
+    flip(clock, source)
+    fences = [job.fence for job in source.under_way]
+    for fence in fences:
+        fence.ends_while_waited_for = True
+    pipelined.detach()
+    assert all(fence.waited_s for fence in fences)
+    assert all(memory.is_closed for memory in source.memories)
+    assert clock.watched == frozenset()
+
+
+def test_a_commit_that_is_refused_behind_a_job_waits_for_that_and_looks_anew(
+    pipelined: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(pipelined, credits=4)
+    source.under_way[0].fence.ends_while_waited_for = True
+    source.refusals = 1
+    flip(clock, source)
+    flip(clock, source)
+    finish(clock, source)
+    assert len(subscriber.pictures) == 1
+    assert subscriber.errors == []
+
+
+def test_with_nobody_left_nothing_is_committed_at_a_flip(
+    pipelined: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(pipelined, credits=4)
+    pipelined.unsubscribe(subscriber)
+    flip(clock, source)
+    assert len(source.jobs) == 1
 
 
 # -- pauses between captures ------------------------------------------------------------------

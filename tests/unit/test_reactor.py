@@ -15,7 +15,7 @@ import pytest
 from captured.reactor import READABLE, WRITABLE, Reactor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 LATER_NS = 3600 * 1_000_000_000
 
@@ -258,6 +258,85 @@ def test_what_is_readable_comes_before_what_is_due(
     pipes[0].fill()
     reactor.run_once(0)
     assert got == ["fd", "timer"]
+
+
+# -- what comes first --------------------------------------------------------------------------
+
+
+def noting(
+    ran: list[str], name: str, pipe: Pipe, *, then: Pipe | None = None
+) -> Callable[[int], None]:
+    """Return a callback that notes its name, empties its pipe, and fills another."""
+
+    def call(events: int) -> None:
+        ran.append(name)
+        pipe.empty()
+        if then is not None:
+            then.fill()
+
+    return call
+
+
+def test_what_comes_first_is_called_back_before_all_others(
+    reactor: Reactor, pipes: tuple[Pipe, Pipe]
+) -> None:
+    ran: list[str] = []
+    client, fence = pipes
+    reactor.watch(client.read_end, noting(ran, "client", client))
+    reactor.watch_first(fence.read_end, noting(ran, "fence", fence))
+    client.fill()
+    fence.fill()
+    for _ in range(3):
+        reactor.run_once(0.01)
+    assert ran == ["fence", "client"]
+
+
+def test_clients_wait_for_a_moment_after_what_came_first(
+    reactor: Reactor, pipes: tuple[Pipe, Pipe]
+) -> None:
+    client, fence = pipes
+    times: list[int] = []
+
+    def signalled(events: int) -> None:
+        fence.empty()
+        times.append(reactor.now_ns())
+        client.fill()  # it answers at once
+
+    def answered(events: int) -> None:
+        client.empty()
+        times.append(reactor.now_ns())
+
+    reactor.watch(client.read_end, answered)
+    reactor.watch_first(fence.read_end, signalled)
+    fence.fill()
+    while len(times) < 2:
+        reactor.run_once(1)
+    assert times[1] - times[0] >= 900_000, "nanoseconds"
+
+
+def test_what_comes_first_does_not_wait_for_the_moment_to_pass(
+    reactor: Reactor, pipes: tuple[Pipe, Pipe]
+) -> None:
+    ran: list[str] = []
+    one, other = pipes
+    reactor.watch_first(one.read_end, noting(ran, "one", one, then=other))
+    reactor.watch_first(other.read_end, noting(ran, "other", other))
+    one.fill()
+    reactor.run_once(0)
+    reactor.run_once(0)
+    assert ran == ["one", "other"]
+
+
+def test_what_comes_first_may_be_unwatched(reactor: Reactor, pipes: tuple[Pipe, Pipe]) -> None:
+    ran: list[str] = []
+    pipe, _ = pipes
+    reactor.watch_first(pipe.read_end, lambda _: ran.append("fence"))
+    reactor.unwatch(pipe.read_end)
+    pipe.fill()
+    reactor.run_once(0)
+    reactor.watch(pipe.read_end, noting(ran, "like any other", pipe))
+    reactor.run_once(0)
+    assert ran == ["like any other"]
 
 
 # -- signals ----------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from captured.capture.alarm import Alarm
 from captured.capture.audience import NEVER, Audience, Picture
 from captured.capture.job import JobState, WritebackJob
 from captured.capture.outlet import NoOutlet
+from captured.capture.pacing import Pace
 from captured.capture.pool import SLACK, Pool, Slot
 from captured.capture.retired import Retired
 from captured.capture.source import NO_VBLANK, SourceBusy
@@ -78,12 +79,12 @@ class Statistics(NamedTuple):
 
 
 class Engine:
-    """Captures one output for its subscribers, one job at a time.
+    """Captures one output for its subscribers, one job after the other.
 
     Nobody subscribed means nothing is committed. All subscribers share each job. Open until
     `close()`; runs in the loop's thread.
 
-    Ownership: owns its pool and job, borrows the source, the loop and the outlet.
+    Ownership: owns its pool and jobs, borrows the source, the loop and the outlet.
     """
 
     def __init__(
@@ -111,7 +112,11 @@ class Engine:
         self._picture: Picture | None = None
         self._generation = 0
         self._number = 0
-        self._job: WritebackJob | None = None
+        self._jobs: list[WritebackJob] = []
+        """Under way, in the order of their commits. Fences signal in that order."""
+        self._flip_fd: int | None = None
+        """Watched until the vblank of the last commit has passed."""
+        self._depth = 2 if policy.pace is Pace.FLIP else 1
         self._busy_since_ns = 0
         self._renewed_ns = 0
         self._fence_deadline_ns = 0
@@ -193,7 +198,7 @@ class Engine:
         picture = self._picture
         if picture is not None and holder.seen < picture.sequence:
             self._audience.offer(holder, picture, pool, self._clock.now_ns(), self.outlet)
-        if self._job is None:
+        if len(self._jobs) < self._depth:
             self.pump()
 
     def wake(self) -> None:
@@ -295,13 +300,13 @@ class Engine:
     def detach(self) -> None:
         """Free the pool and leave the output as it was found. Twice is fine.
 
-        Waits for a job that is being written, at most a quarter of a second: a commit on its
+        Waits for jobs that are being written, at most a quarter of a second: a commit on their
         CRTC meanwhile is undefined.
         """
         for alarm in (self._linger, self._pause, self._due, self._return):
             alarm.clear()
         self._problem = None
-        self._drain_job()
+        self._drain_jobs()
         self._free_pool()
         self._detach_source()
 
@@ -340,6 +345,7 @@ class Engine:
         log.info("%s: %s", self.name, error)
         for alarm in (self._pause, self._due):
             alarm.clear()
+        self._drain_jobs()
         self._former = self.geometry
         self._problem, self._suspended_ns = error, self._clock.now_ns()
         self._free_pool()
@@ -382,9 +388,9 @@ class Engine:
     # -- the next job -------------------------------------------------------------------------
 
     def pump(self) -> None:
-        """Start the next job when somebody wants a picture and none is under way."""
+        """Start the next job when somebody wants a picture and it is time for one."""
         pool = self._pool
-        if self._job is not None or pool is None or self._pause.is_set:
+        if pool is None or self._pause.is_set or not self._is_time():
             return
         if self._audience.is_handing_out:
             return  # a subscriber answers in the middle; whoever hands out pumps at the end
@@ -401,6 +407,14 @@ class Engine:
             self._suspend(error)
         except OSError as error:
             self._suspend(_commit_failed(self.name, error))
+
+    def _is_time(self) -> bool:
+        """Whether those under way leave room for another; in doubt there is one at a time."""
+        jobs = self._jobs
+        if not jobs:
+            return True
+        may_overlap = self._flip_fd is None and self._step is Step.IN_STEP
+        return may_overlap and len(jobs) < self._depth
 
     def _is_wanted_still(self, pool: Pool) -> bool:
         """Make room, and say whether those who want a picture were not cut off at that."""
@@ -438,11 +452,36 @@ class Engine:
             raise
         job.committed(fence, now_ns)
         self._busy_since_ns = 0
-        self._number, self._job = job.number, job
+        self._number = job.number
+        self._jobs.append(job)
         self._clock.watch_first(fence.fileno(), self._fence_ended)
-        self._deadline.set_at(now_ns + self._fence_deadline_ns)
+        if len(self._jobs) == 1:
+            self._deadline.set_at(now_ns + self._fence_deadline_ns)
+        if self._depth > 1:
+            self._await_flip()
         if self._audience.early_count and self._step is Step.IN_STEP:
             self._announce(job, slot, fence.fileno(), pool)
+
+    def _await_flip(self) -> None:
+        """Come back when the vblank of the last commit has passed; before, another is refused."""
+        if self._flip_fd is None and (fd := self._source.flip_fd()) is not None:
+            self._flip_fd = fd
+            self._clock.watch_first(fd, self._flipped)
+
+    def _flipped(self, events: int) -> None:
+        try:
+            has_flipped = self._source.has_flipped(self._number)
+        except OSError as error:
+            self._source_gone(error)
+            return
+        if has_flipped:
+            self._forget_flip()
+            self.pump()
+
+    def _forget_flip(self) -> None:
+        fd, self._flip_fd = self._flip_fd, None
+        if fd is not None:
+            self._clock.unwatch(fd)
 
     def _announce(self, job: WritebackJob, slot: Slot, fence: int, pool: Pool) -> None:
         picture = Picture(slot, job.number, self._missed, job.time_commit_ns, 0, NO_VBLANK)
@@ -470,8 +509,10 @@ class Engine:
     # -- the end of a job ---------------------------------------------------------------------
 
     def _fence_ended(self, events: int) -> None:
-        job = self._job
-        if job is None or job.fence is None:
+        if not self._jobs:
+            return
+        job = self._jobs[0]
+        if job.fence is None:
             return
         try:
             result = job.fence.read_result()
@@ -492,11 +533,14 @@ class Engine:
 
     def _end_job(self, job: WritebackJob, result: FenceResult) -> None:
         self._stop_watching(job)
-        self._job = None
+        self._jobs.remove(job)
         job.ended(result)
+        if self._jobs:
+            self._deadline.set_at(self._jobs[0].time_commit_ns + self._fence_deadline_ns)
+        else:
+            self._deadline.clear()
 
     def _stop_watching(self, job: WritebackJob) -> None:
-        self._deadline.clear()
         if job.fence is not None:
             self._clock.unwatch(job.fence.fileno())
 
@@ -524,13 +568,14 @@ class Engine:
     # -- after a lost job -----------------------------------------------------------------------
 
     def _deadline_passed(self) -> None:
-        job = self._job
-        if job is None:
+        if not self._jobs:
             return
+        number = self._jobs[0].number
         self._lost += 1
-        log.error("%s: the fence of capture %d did not signal in time", self.name, job.number)
-        self.outlet.capture_lost(job.number)
-        self._abandon_job()
+        log.error("%s: the fence of capture %d did not signal in time", self.name, number)
+        self.outlet.capture_lost(number)
+        self._missed += len(self._jobs) - 1  # those behind it may have been taken for it
+        self._abandon_jobs()
         self._doubt()
         self.pump()
 
@@ -572,28 +617,29 @@ class Engine:
         self.last_error, self.last_error_ns = error, self._clock.now_ns()
 
     def _source_gone(self, error: OSError) -> None:
-        self._abandon_job()
+        self._abandon_jobs()
         self._give_up(_commit_failed(self.name, error))
 
-    def _drain_job(self) -> None:
-        job = self._job
-        if job is not None and job.fence is not None and job.fence.wait(_DRAIN_S):
+    def _drain_jobs(self) -> None:
+        for job in list(self._jobs):
+            if job.fence is None or not job.fence.wait(_DRAIN_S):
+                break
             self._end_job(job, job.fence.read_result())
             slot = _slot_of(job)
             self._take_back(slot)
             slot.give_back()
-        else:
-            self._abandon_job()
+        self._abandon_jobs()
 
-    def _abandon_job(self) -> None:
-        job, self._job = self._job, None
-        if job is None:
-            return
-        self._stop_watching(job)
-        job.lost()
-        slot = _slot_of(job)
-        self._take_back(slot)
-        self._quarantine(slot)
+    def _abandon_jobs(self) -> None:
+        self._forget_flip()
+        self._deadline.clear()
+        jobs, self._jobs = self._jobs, []
+        for job in jobs:
+            self._stop_watching(job)
+            job.lost()
+            slot = _slot_of(job)
+            self._take_back(slot)
+            self._quarantine(slot)
 
     def _quarantine(self, slot: Slot) -> None:
         if self._pool is not None:

@@ -3,7 +3,17 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import NamedTuple
+
+
+class Pace(Enum):
+    """What the next commit waits for."""
+
+    FENCE = "fence"
+    """The picture is written: one job at a time."""
+    FLIP = "flip"
+    """The vblank of the commit has passed: one job is written while the next one waits."""
 
 
 class Policy(NamedTuple):
@@ -15,6 +25,7 @@ class Policy(NamedTuple):
     """Captures that may fail, after a lost one, to prove that fences and jobs are in step."""
     settle_s: float = 0.0
     """Pause between a fence and the next commit."""
+    pace: Pace = Pace.FENCE
 
 
 _DEFAULT = Policy()
@@ -25,6 +36,10 @@ _POLICIES: dict[str, Policy] = {
     # (vkms_writeback.c, vkms_wb_cleanup_job), and every later fence signals one job late. The
     # pause lets the cleaning up go first, unless the CPU is busy; it costs no frame at 60 Hz.
     "vkms": Policy(settle_s=0.003),
+    # Quirk(rcar-du): the fence signals one vblank after the flip (vsp1_dl.c,
+    # vsp1_dlm_irq_frame_end reports the list that was active before), so that waiting for it
+    # halves the rate. The job's flag lives in its display list: two under way are safe.
+    "rcar-du": Policy(pace=Pace.FLIP),
 }
 
 

@@ -250,6 +250,14 @@ class PatternSource:
         memory.draw(number)
         return PatternFence(self._clock, self._clock.ask_ns())
 
+    def flip_fd(self) -> int | None:
+        """None: the timer is fence and vblank in one."""
+        return None
+
+    def has_flipped(self, number: int) -> bool:
+        """Whatever was committed last has."""
+        return True
+
     def vblank_of(self, number: int) -> Vblank:
         """Return the frame of the clock that the last picture was due at."""
         due_ns = self._clock.tick_ns if self._clock else 0

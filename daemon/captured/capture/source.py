@@ -95,7 +95,7 @@ class SourceBusy(Exception):  # noqa: N818 - back-pressure, not an error
 
 
 class Source(Protocol):
-    """One output's pictures, one at a time."""
+    """One output's pictures."""
 
     @property
     def kind(self) -> SourceKind:
@@ -135,6 +135,12 @@ class Source(Protocol):
             SourceBusy: Not now.
             CaptureError: Not any more.
         """
+
+    def flip_fd(self) -> int | None:
+        """An fd that polls readable when a commit's vblank has passed; None: only fences tell."""
+
+    def has_flipped(self, number: int) -> bool:
+        """Take in what `flip_fd` reads, and say whether a commit's vblank has passed."""
 
     def vblank_of(self, number: int) -> Vblank:
         """Say when the picture of an ended capture was shown."""

@@ -61,6 +61,11 @@ class FlipQueue:
             self._waiting = {key: e for key, e in self._waiting.items() if key > user_data}
         return found
 
+    def has(self, user_data: int) -> bool:
+        """Say whether the flip of a commit has come; `take` still returns it."""
+        self.drain()
+        return user_data in self._waiting
+
     def drain(self) -> None:
         """Take what is waiting out of the kernel's queue, which has room for 128."""
         for event in events.read_events(self._card):
@@ -403,6 +408,18 @@ class WritebackSource:
         if fence is None:
             raise CaptureLostError(f"{connector.name}: the driver made no fence", "report it")
         return WritebackFence(SyncFile(fence))
+
+    def flip_fd(self) -> int | None:
+        """Lend the card's fd, whose events are flips; an owner's are the owner's."""
+        return None if self._card.is_shared else self._card.fileno()
+
+    def has_flipped(self, number: int) -> bool:
+        """Take in the card's events, and say whether that of a commit is among them.
+
+        Raises:
+            OSError: The card is gone.
+        """
+        return self._flips.has(self._user_data(number))
 
     def vblank_of(self, number: int) -> Vblank:
         """Return the vblank of an ended job: its flip event's, or the last one there was."""
