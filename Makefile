@@ -38,8 +38,11 @@ guest: venv kernel ## tests on the real driver, in the guest
 kernel: packages ## the test kernel: User Mode Linux with VKMS (once, about 6 minutes)
 	@tests/vm/build-kernel $(KERNEL)
 
-bench: venv ## the daemon's fan-out against a C program that does the same; prints ratios
+bench: venv kernel ## figures: fan-out against C, misbehaving clients, memory, the real driver (15 minutes)
 	@$(BIN)/python -m tests.bench.fanout --json bench.json
+	@$(BIN)/python -m tests.bench.isolation
+	@$(BIN)/python -m tests.bench.memory
+	@$(VM) -- $(BIN)/python -m tests.bench.guest
 
 packages: ## the Debian packages that the targets need
 	@missing=$$(dpkg-query -W -f '$${db:Status-Abbrev} $${Package}\n' $(PACKAGES) 2>&1 | \

@@ -17,8 +17,6 @@ from tests.support.processes import PROJECT, DaemonProcess, SceneProcess, wait_u
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-WIDTH, HEIGHT = 640, 480
-
 HOLDER = """
 import sys, time, capturectl
 client = capturectl.connect(sys.argv[1])
@@ -40,7 +38,7 @@ def numbers(frame: library.Frame) -> set[int | None]:
     seen = frame.array[:, :, 2::-1]
     return {
         picture.read_stamp(seen, layer.x + x, layer.y + y)
-        for layer in picture.layers_for(WIDTH, HEIGHT)
+        for layer in picture.layers_for(frame.width, frame.height)
         for x, y in picture.mark_places(layer.width, layer.height)
     }
 
@@ -142,3 +140,38 @@ def test_clients_that_keep_what_others_need_have_it_taken_back_and_are_cut_off_i
     assert first.stdout is not None
     assert first.stdout.read() == "slow\n"
     assert "held frame" in daemon.log()
+
+
+@pytest.mark.slow
+def test_a_mode_that_takes_longer_to_compose_than_a_frame_lasts_is_captured_all_the_same(
+    start: Callable[..., DaemonProcess],
+) -> None:
+    with SceneProcess("1920x1080@60") as scene:
+        scene.tell("frame", 33)
+        daemon = start()
+        with library.connect(str(daemon.socket)) as client, client.stream(timeout=10) as stream:
+            frames = [
+                (frame.sequence, frame.vblank, frame.missed, numbers(frame))
+                for frame, _ in zip(stream, range(30), strict=False)
+            ]
+    vblanks = [vblank for _, vblank, _, _ in frames]
+    assert vblanks[-1] - vblanks[0] > 2 * 29, "a capture takes more than two frames"
+    assert vblanks == sorted(set(vblanks))
+    assert {(missed, frozenset(shown)) for _, _, missed, shown in frames} == {(0, frozenset({33}))}
+    assert "did not signal" not in daemon.log()
+
+
+@pytest.mark.slow
+def test_jobs_that_overlap_come_in_order_and_show_their_own_moment(
+    scene: SceneProcess, start: Callable[..., DaemonProcess]
+) -> None:
+    daemon = start("--pace", "flip", "--settle", "0")
+    with library.connect(str(daemon.socket)) as client, client.stream(timeout=10) as stream:
+        for number in range(20):
+            scene.tell("frame", number)
+            next(stream)  # it was under way when the scene drew, and so may have been another
+            next(stream)
+            frame = next(stream)
+            assert (numbers(frame), frame.missed) == ({number}, 0)
+        sequences = [frame.sequence for frame, _ in zip(stream, range(60), strict=False)]
+    assert sequences == list(range(sequences[0], sequences[0] + 60))
