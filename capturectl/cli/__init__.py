@@ -6,28 +6,56 @@ from __future__ import annotations
 import os
 import sys
 
-from capturectl.cli.options import build_parser
-from capturectl.errors import CaptureError, InterruptedByUser
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from capturectl.errors import CaptureError
+
+_HELP = (["-h"], ["--help"], ["help"])
+_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run capturectl; return its exit status."""
     # Not list(): the command of that name becomes an attribute of this package.
     words = [*(sys.argv[1:] if arguments is None else arguments)]
+    if words in _HELP or not words:
+        return _help(asked=bool(words))
     try:
+        return _run(words)
+    except KeyboardInterrupt:
+        if sys.stderr is not None and sys.stderr.isatty():
+            sys.stderr.write("\n")
+        return _INTERRUPTED
+
+
+def _help(*, asked: bool) -> int:
+    from capturectl.cli.commands import usage
+
+    if not asked:
+        sys.stderr.write(usage())
+        return 2
+    try:
+        sys.stdout.write(usage())
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _forget_stdout()
+    return 0
+
+
+def _run(words: list[str]) -> int:
+    from capturectl.errors import CaptureError
+
+    try:
+        from capturectl.cli.options import build_parser
+
         options = build_parser(words).parse_args(words)
         status: int = options.run(options)
         if sys.stdout is not None:
             sys.stdout.flush()
     except CaptureError as error:
         return _report(error, "--json" in words)
-    except KeyboardInterrupt:
-        sys.stderr.write("\n" if sys.stderr.isatty() else "")
-        return InterruptedByUser.exit_code
     except OSError as error:
         return _report(_system_error(error), "--json" in words)
     return status
@@ -43,11 +71,17 @@ def _report(error: CaptureError, as_json: bool) -> int:
 
 
 def _system_error(error: OSError) -> CaptureError:
+    from capturectl.errors import CaptureError
+
     if isinstance(error, BrokenPipeError):
-        # What is still buffered would fail once more at exit, with a traceback.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_stdout()
         return CaptureError(
             "standard output is closed", "its reader has gone", code="stdout-closed"
         )
     name = f"{error.filename}: " if error.filename else ""
     return CaptureError(f"{name}{error.strerror or error}")
+
+
+def _forget_stdout() -> None:
+    """What is still buffered would fail once more at exit, with a traceback."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

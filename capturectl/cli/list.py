@@ -7,13 +7,13 @@ import sys
 
 from capturectl.cli.options import add_json
 from capturectl.cli.output import print_json
+from capturectl.cli.table import counted, table
 from capturectl.client import connect
 from capturectl.fourcc import fourcc_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Sequence
 
     from capturectl.output import Output
 
@@ -32,8 +32,8 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"driver": driver, "outputs": [as_json(output) for output in outputs]}, "list")
         return 0
-    print("\n".join(_table([_HEADINGS, *map(_row, outputs)])))
-    print(f"\n{len(outputs)} output{'' if len(outputs) == 1 else 's'} listed.")
+    print("\n".join(table([_HEADINGS, *map(_row, outputs)])))
+    print(f"\n{counted(len(outputs), 'output')} listed.")
     for output in outputs:
         if output.reason:
             note = ": ".join(filter(None, (output.reason, output.hint)))
@@ -80,10 +80,3 @@ def _row(output: Output) -> tuple[str, ...]:
         " ".join(map(fourcc_name, output.fourccs)),
         str(output.clients),
     )
-
-
-def _table(rows: Sequence[Sequence[str]]) -> Iterable[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        yield "  ".join(cells).rstrip()

@@ -4,52 +4,85 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from importlib import import_module
 
+from capturectl.cli import commands
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-COMMANDS = {
-    "list": "show the outputs that can be captured",
-    "snapshot": "capture one picture of an output into a file",
-}
-"""Command to its line in the help; the module of that name has the rest."""
-
-_EPILOG = """\
-exit status:
-  0 done  1 failed  2 usage  3 daemon not reachable  4 no such output or not capturable
-  5 output is off  6 timeout  7 not allowed  130 interrupted
-"""
+    from collections.abc import Iterable, Sequence
+    from typing import Any, NoReturn
 
 
-def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """A parser with the width of the terminal, and one line for a wrong word."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - argparse's own
+        super().__init__(allow_abbrev=False, **options)
+        self.formatter_class = _Formatter
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and end with status 2."""
+        self.exit(2, f"{self.prog}: {message}: see {self.prog} --help\n")
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        # argparse would import shutil to find the width.
+        super().__init__(prog, max_help_position=26, width=_columns() - 2)
+
+
+def _columns() -> int:
+    words = os.environ.get("COLUMNS", "")
+    if words.isdigit() and int(words):
+        return max(int(words), 40)
+    try:
+        return max(os.get_terminal_size(1).columns, 40)
+    except (OSError, ValueError):
+        return 80
+
+
+def build_parser(words: Iterable[str]) -> Parser:
     """Return the parser for a command line.
 
     Args:
-        words: The command line. Only the module of a command that stands in it is imported.
+        words: The command line. Only modules of commands that stand in it are imported.
     """
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument(
-        "-S", "--socket", metavar="SOCKET", default=argparse.SUPPRESS,
-        help="the daemon's socket (default: $CAPTURECTL_SOCKET, else /run/captured/captured.sock)",
-    )  # fmt: skip
-    parser = argparse.ArgumentParser(
-        prog="capturectl",
-        description="See what is really on the glass of this device.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[shared],
-    )
+    shared = _shared()
+    parser = Parser(prog="capturectl", parents=[shared])
+    parser.format_help = commands.usage  # type: ignore[method-assign]  # one text for all
     parser.add_argument("--version", action=_VersionAction, nargs=0, help="print the version")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, line in COMMANDS.items():
-        command = commands.add_parser(name, help=line, description=f"{line}.", parents=[shared])
-        if name in words:
-            module = import_module(f"capturectl.cli.{name}")
-            module.add_arguments(command)
-            command.set_defaults(run=module.run)
+    found = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    wanted = set(words)
+    for name in commands.names():
+        if name in wanted:
+            _add_command(found, name, shared)
+        else:
+            found.add_parser(name, add_help=False)
+    return parser
+
+
+def _add_command(found: argparse._SubParsersAction[Parser], name: str, shared: Parser) -> None:
+    module = import_module(f"capturectl.cli.{name}")
+    line = commands.summary(name)
+    about = f"{line[0].upper()}{line[1:]}.\n\n{getattr(module, 'ABOUT', '')}".rstrip()
+    examples = "".join(f"  {example}\n" for example in getattr(module, "EXAMPLES", ()))
+    command = found.add_parser(
+        name, description=about, parents=[shared], epilog=examples and f"examples:\n{examples}"
+    )
+    module.add_arguments(command)
+    command.set_defaults(run=module.run)
+
+
+def _shared() -> Parser:
+    parser = Parser(add_help=False)
+    for flags, about in commands.SHARED_OPTIONS:
+        short, long, value = flags.replace(",", "").split(" ")
+        parser.add_argument(
+            short, long, metavar=value, default=argparse.SUPPRESS, help=about.replace("\n", " ")
+        )
     return parser
 
 
@@ -63,12 +96,34 @@ class _VersionAction(argparse.Action):
         parser.exit()
 
 
+# -- kinds of values --------------------------------------------------------------------------
+
+
 def seconds(text: str) -> float:
     """Read a time for an option: a number of seconds that is not negative."""
     value = float(text)
     if not value >= 0:  # nor NaN
         raise argparse.ArgumentTypeError(f"{text} is no time")
     return value
+
+
+def count(text: str) -> int:
+    """Read a number of things: 1 or more."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+def rate(text: str) -> float:
+    """Read frames a second: more than nothing."""
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"{text} is no rate")
+    return value
+
+
+# -- options that several commands have -------------------------------------------------------
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -84,3 +139,47 @@ def add_output(parser: argparse.ArgumentParser) -> None:
         metavar="OUTPUT",
         help="the output, such as HDMI-A-1 (default: the only one)",
     )
+
+
+def add_source(parser: argparse.ArgumentParser) -> None:
+    """Add --source to a command."""
+    parser.add_argument(
+        "--source", choices=("writeback", "any"), default="writeback",
+        help="where pixels may come from: what the display really shows, or whatever there is "
+        "(default: %(default)s)",
+    )  # fmt: skip
+
+
+def add_region(parser: argparse.ArgumentParser) -> None:
+    """Add -g to a command."""
+    from capturectl.region import parse_region
+
+    def region(text: str) -> object:
+        try:
+            return parse_region(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    parser.add_argument(
+        "-g", "--region", type=region, metavar='"X,Y WxH"',
+        help="only this part of the picture, as slurp prints it",
+    )  # fmt: skip
+
+
+def add_wait_active(parser: argparse.ArgumentParser) -> None:
+    """Add --wait-active to a command."""
+    parser.add_argument(
+        "--wait-active", type=seconds, default=0.0, metavar="SEC",
+        help="wait so long for an output that is off",
+    )  # fmt: skip
+
+
+def socket_of(options: argparse.Namespace) -> str | None:
+    """Return the socket of the command line; None leaves it to the library."""
+    path: str | None = getattr(options, "socket", None)
+    return path
+
+
+def arguments_of(parser: argparse.ArgumentParser) -> Sequence[argparse.Action]:
+    """Return what a command takes, for manuals and completions."""
+    return [a for a in parser._actions if a.help is not argparse.SUPPRESS]

@@ -6,7 +6,8 @@ from __future__ import annotations
 import pytest
 
 from capturectl.cli import main
-from capturectl.cli.options import COMMANDS, build_parser
+from capturectl.cli.commands import names
+from capturectl.cli.options import build_parser
 
 
 def socket_of(*words: str) -> str | None:
@@ -36,7 +37,7 @@ def test_without_the_option_no_socket_is_named() -> None:
     assert socket_of("list") is None
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", names())
 def test_each_command_has_its_own_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main([command, "--help"])
@@ -47,10 +48,27 @@ def test_each_command_has_its_own_help(command: str, capsys: pytest.CaptureFixtu
 
 
 def test_the_help_names_every_command_and_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["--help"])
+    assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    assert [word for word in (*COMMANDS, "130 interrupted") if word not in text] == []
+    assert [word for word in (*names(), "130 interrupted") if word not in text] == []
+
+
+def test_without_a_command_the_help_goes_to_standard_error(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main([]) == 2
+    out, err = capsys.readouterr()
+    assert (out, "usage: capturectl" in err) == ("", True)
+
+
+def test_a_wrong_word_is_one_line_that_says_where_to_look(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["list", "--frobnicate"])
+    assert capsys.readouterr().err == (
+        "capturectl: unrecognized arguments: --frobnicate: see capturectl --help\n"
+    )
 
 
 def test_the_version_goes_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,7 +80,6 @@ def test_the_version_goes_to_standard_output(capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     "words",
     [
-        (),
         ("frobnicate",),
         ("list", "--frobnicate"),
         ("list", "extra"),
