@@ -222,7 +222,7 @@ class Message(Generic[Body]):
     def pack(self, body: Body, *, serial: int = 0, stream: int = 0) -> bytes:
         """Return the message's bytes; texts are cut to fit."""
         head = _HEADER.pack(self.code, self.flags, self.size, serial, stream)
-        return head + self._struct.pack(*self._flatten(body))
+        return head + self._struct.pack(*(body if self._is_flat else self._flatten(body)))
 
     def pack_into(self, buffer: bytearray, body: Body, *, stream: int = 0) -> None:
         """Write a message without texts into a buffer of at least `size` bytes."""

@@ -84,7 +84,7 @@ class Transport:
         except (BrokenPipeError, ConnectionError) as error:
             raise CaptureLostError("the peer has closed the connection") from error
 
-    def raw(self) -> tuple[Callable[[int], bytes], Callable[[bytes], int]]:
+    def raw(self) -> tuple[Callable[[int], bytes], Callable[[bytes | bytearray], int]]:
         """Lend the socket's own recv and send, for a peer that may send no descriptors.
 
         Kernel: without room for them, descriptors that come along are dropped before they are

@@ -94,9 +94,8 @@ class Reactor:
 
     # -- time -------------------------------------------------------------------------------
 
-    def now_ns(self) -> int:
-        """CLOCK_MONOTONIC."""
-        return time.monotonic_ns()
+    now_ns = staticmethod(time.monotonic_ns)
+    """CLOCK_MONOTONIC."""
 
     def call_at(self, deadline_ns: int, callback: Callable[[], None]) -> Timer:
         """Call back once, at or soon after a CLOCK_MONOTONIC time."""
@@ -173,9 +172,9 @@ class Reactor:
         """Leave the clients alone for a little, unless something comes that goes before them."""
         left_s = (self._rests_until_ns - self.now_ns()) / 1e9
         self._rests_until_ns = 0
-        wait_s = self._wait_time(timeout)
-        if left_s > 0 and wait_s:
-            self._first_only.poll(1000 * (left_s if wait_s < 0 else min(wait_s, left_s)))
+        wait_s = self._wait_time(left_s if timeout is None else min(timeout, left_s))
+        if wait_s > 0:
+            self._first_only.poll(1000 * wait_s)
 
     def _wait_time(self, timeout: float | None) -> float:
         """Say how long epoll may wait; below 0 is for ever."""
@@ -185,8 +184,9 @@ class Reactor:
         if not timers:
             return -1 if timeout is None else timeout
         until = (timers[0][0] - self.now_ns()) / 1e9
-        until = min(max(0.0, until), _LONGEST_WAIT_S)
-        return until if timeout is None else min(until, timeout)
+        if until <= 0:
+            return 0.0
+        return min(until, _LONGEST_WAIT_S if timeout is None else timeout)
 
     def _run_timers(self) -> None:
         now, due = self.now_ns(), []

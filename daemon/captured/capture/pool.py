@@ -51,6 +51,9 @@ class SlotState(Enum):
     """A lost job may still write to it; never used again in this generation."""
 
 
+_TAKEN = (SlotState.LENT, SlotState.QUARANTINED)
+
+
 class Slot:
     """One buffer of the pool. Changes hands only through its methods.
 
@@ -212,16 +215,10 @@ class Pool:
         At 0 the newest may not be lent: it would be missing when the next is written.
         """
         if self._spare < 0:
-            self._spare = max(
-                0, len(self._slots) - RESERVE - sum(map(self._is_taken, self._slots))
-            )
+            newest = self.newest
+            taken = [s for s in self._slots if s.state in _TAKEN and s is not newest]
+            self._spare = max(0, len(self._slots) - RESERVE - len(taken))
         return self._spare
-
-    def _is_taken(self, slot: Slot) -> bool:
-        state = slot.state
-        return (
-            state is SlotState.LENT or state is SlotState.QUARANTINED
-        ) and slot is not self.newest
 
     def returned(self, slot: Slot) -> None:
         """A client gave a slot back; it is freed when it was the last and a newer one exists."""

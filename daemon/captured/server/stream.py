@@ -75,6 +75,8 @@ class Stream:
         self._look = look
         self._fourcc = fourcc
         self._planes = planes
+        self._packet = bytearray(protocol.FRAME.size)
+        """The FRAME that is being sent: written anew for each picture."""
 
     # -- what clients ask for -----------------------------------------------------------------
 
@@ -198,7 +200,7 @@ class Stream:
         release = protocol.Release(picture.sequence, slot.index, slot.generation)
         return receipt_of(self.stream_id, release)
 
-    def _frame(self, picture: Picture) -> bytes:
+    def _frame(self, picture: Picture) -> bytearray:
         slot, vblank = picture.slot, picture.vblank
         frame = protocol.Frame(
             picture.sequence,
@@ -212,7 +214,8 @@ class Stream:
             self.source,
             0,
         )
-        return protocol.FRAME.pack(frame, stream=self.stream_id)
+        protocol.FRAME.pack_into(self._packet, frame, stream=self.stream_id)
+        return self._packet
 
     def _early(self, picture: Picture) -> bytes:
         early = protocol.Early(

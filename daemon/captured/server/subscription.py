@@ -33,7 +33,7 @@ class Connection(Protocol):
     """Buffers that the client was sent."""
     lent: dict[bytes, tuple[Subscription, Picture]]
     """By receipt, frames that the client has."""
-    write: Callable[[bytes], int]
+    write: Callable[[bytes | bytearray], int]
     """The socket's own send."""
 
     def send_buffer(self, stream: Stream, slot: Slot) -> None:
