@@ -115,10 +115,15 @@ class PatternMemory:
         """
         row = b"".join(map(_bits_of, (number & 0xFFFF_FFFF).to_bytes(BITS // 8, "big")))
         self._fill(0, 0, BIT, row)
-        middle, before = self._height // 2, self._box_x * _PIXEL
-        self._fill(self._box_x, middle, BOX, self._bars[before : before + len(_BOX_ROW)])
-        self._box_x = number * 8 % (self._width - BOX)
-        self._fill(self._box_x, middle, BOX, _BOX_ROW)
+        before, self._box_x = self._box_x, number * 8 % (self._width - BOX)
+        self._move_box(before, self._box_x)
+
+    def _move_box(self, before: int, now: int) -> None:
+        """Draw the box and, in the same stroke, the bars where it was."""
+        first, end = min(before, now), max(before, now) + BOX
+        left = self._bars[first * _PIXEL : now * _PIXEL]
+        right = self._bars[(now + BOX) * _PIXEL : end * _PIXEL]
+        self._fill(first, self._height // 2, BOX, left + _BOX_ROW + right)
 
     def _fill(self, x: int, y: int, rows: int, row: bytes) -> None:
         first, pitch, size, memory = y * self._pitch + x * _PIXEL, self._pitch, len(row), self._map
