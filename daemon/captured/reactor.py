@@ -53,7 +53,6 @@ class Reactor:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._first: set[int] = set()
-        self._first_only = select.poll()
         self._rests_until_ns = 0
         self._callbacks: dict[int, Callable[[int], None]] = {}
         self._timers: list[tuple[int, int, Timer]] = []
@@ -76,7 +75,6 @@ class Reactor:
         """Call back whenever the fd is readable, before those of `watch`."""
         self._callbacks[fd] = callback
         self._epoll.register(fd, READABLE)
-        self._first_only.register(fd, READABLE)
         self._first.add(fd)
 
     def change(self, fd: int, events: int) -> None:
@@ -88,9 +86,7 @@ class Reactor:
         if self._callbacks.pop(fd, None) is None:
             return
         self._epoll.unregister(fd)
-        if fd in self._first:
-            self._first.remove(fd)
-            self._first_only.unregister(fd)
+        self._first.discard(fd)
 
     # -- time -------------------------------------------------------------------------------
 
@@ -174,7 +170,10 @@ class Reactor:
         self._rests_until_ns = 0
         wait_s = self._wait_time(left_s if timeout is None else min(timeout, left_s))
         if wait_s > 0:
-            self._first_only.poll(1000 * wait_s)
+            first_only = select.poll()
+            for fd in self._first:
+                first_only.register(fd, READABLE)
+            first_only.poll(1000 * wait_s)
 
     def _wait_time(self, timeout: float | None) -> float:
         """Say how long epoll may wait; below 0 is for ever."""
