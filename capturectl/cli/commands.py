@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 COMMANDS: Mapping[str, Mapping[str, str]] = {
     "Look": {
         "list": "show the outputs that can be captured",
+        "doctor": "say what can be captured on this machine, and why not",
     },
     "Capture": {
         "snapshot": "capture one picture of an output into a file",

@@ -65,6 +65,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--show-config", action="store_true",
         help="check the settings, print them and where each came from as JSON, and end",
     )  # fmt: skip
+    parser.add_argument(
+        "--examine", action="store_true",
+        help="look at the cards, print what was seen as JSON, and end; `capturectl doctor` judges",
+    )  # fmt: skip
     parser.add_argument("--version", action="version", version=f"captured {VERSION}")
     return parser
 
@@ -73,7 +77,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the daemon until SIGTERM or SIGINT; return its exit status."""
     options = vars(build_parser().parse_args(arguments))
     show = options.pop("show_config")
+    is_examination = options.pop("examine", False)
     try:
+        if is_examination:
+            from captured.examine import examine  # what no daemon needs
+
+            return examine(options.pop("config"), options)
         loaded = config.load(options.pop("config"), options)
         if show:
             return _show(loaded)

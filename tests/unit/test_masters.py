@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from captured.drm import masters
-from captured.drm.masters import Holder, find_master
+from captured.drm.masters import Holder, find_master, open_numbers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,6 +98,15 @@ def test_a_process_that_goes_away_meanwhile_is_not_named(machine: Machine) -> No
     machine.run(789, "weston", CARD)
     machine.at("/proc/789/comm").unlink()
     assert find_master(CARD) is None
+
+
+def test_the_descriptors_of_a_process_with_the_card_open_are_told(machine: Machine) -> None:
+    machine.run(789, "weston", "/dev/null", CARD, "/dev/dri/card1", CARD)
+    assert open_numbers(789, CARD) == [1, 3]
+
+
+def test_a_process_that_may_not_be_looked_into_has_no_descriptors(machine: Machine) -> None:
+    assert open_numbers(790, CARD) == []
 
 
 def test_nobody_is_named_for_a_card_that_is_gone(machine: Machine) -> None:

@@ -33,6 +33,25 @@ def find_master(path: str) -> Holder | None:
     return holders[0] if len(holders) == 1 else None
 
 
+def open_numbers(pid: int, path: str) -> list[int]:
+    """Return the descriptors under which a process has a card open; empty if it may not be seen.
+
+    A process may have several, of which one alone is the master's: they cannot be told apart.
+    """
+    try:
+        fds = list((Path("/proc") / str(pid) / "fd").iterdir())
+    except OSError:
+        return []
+    return sorted(int(fd.name) for fd in fds if _target(fd) == path)
+
+
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:
+        return ""  # closed meanwhile
+
+
 def _from_debugfs(path: str) -> list[Holder]:
     try:
         minor = os.minor(Path(path).stat().st_rdev)
@@ -67,7 +86,4 @@ def _from_proc(path: str) -> list[Holder]:
 
 
 def _has_open(process: Path, path: str) -> bool:
-    try:
-        return any(str(fd.readlink()) == path for fd in (process / "fd").iterdir())
-    except OSError:
-        return False
+    return bool(open_numbers(int(process.name), path))

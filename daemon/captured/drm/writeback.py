@@ -233,6 +233,19 @@ class WritebackSource:
             raise
         self._proved_problem = None
 
+    def prove_route(self, found: Resources, way: Route) -> None:
+        """Ask the driver, with TEST_ONLY, whether it would attach one way; nothing changes.
+
+        Args:
+            found: What is on the card.
+            way: Any way through it, whatever this source would choose.
+
+        Raises:
+            CaptureError: It would not, or another program is master.
+        """
+        with self._as_master():
+            self._prove_clone(found, way)
+
     def reconcile(self) -> bool:
         """Take off the CRTC what a crash left attached: it would keep the CRTC from being put out.
 
