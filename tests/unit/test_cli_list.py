@@ -124,6 +124,7 @@ def test_json_has_driver_and_outputs(
                     "connector_id": 38,
                     "crtc_id": 36,
                     "clients": 2,
+                    "clones": ["Writeback-1", "Writeback-2"],
                     "formats": ["XR24", "RG16"],
                     "format": "XR24",
                     "error": None,
