@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import socket
 import struct
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from typing import Any, Self
 
     from capturectl.conversation import Statistics
+    from capturectl.event import Event
     from capturectl.frame import Frame
     from capturectl.output import Output
 
@@ -211,28 +213,36 @@ class Client:
         """
         self._await_answer(self._talk.disconnect(number))
 
-    def events(self, timeout: float | None = None) -> Iterator[protocol.Event]:
-        """Yield what happens at the daemon, from now on, until nothing has for `timeout` seconds.
+    def events(
+        self, timeout: float | None = None, *, within: float | None = None
+    ) -> Iterator[Event]:
+        """Yield what happens at the daemon, from now on.
+
+        Args:
+            timeout: Ends when nothing has happened for so many seconds; None waits on.
+            within: Ends after so many seconds in any case; None never does.
 
         Raises:
             CaptureLostError: The daemon went away.
         """
         self._talk.require_watch()
         self._talk.say(protocol.WATCH, protocol.Watch(1))
+        end = math.inf if within is None else time.monotonic() + within
         try:
-            while self._await_event(timeout):
+            while self._await_event(timeout, end):
                 yield self._talk.events.popleft()
         finally:
             with contextlib.suppress(CaptureLostError, CaptureClosedError):
                 self._talk.say(protocol.WATCH, protocol.Watch(0))
 
-    def _await_event(self, timeout: float | None) -> bool:
-        deadline = time.monotonic() + (_LONGEST_TIMEOUT if timeout is None else timeout)
+    def _await_event(self, timeout: float | None, end: float) -> bool:
+        deadline = end if timeout is None else min(end, time.monotonic() + timeout)
         while not self._talk.events:
             try:
                 self._hear(deadline, "an event")
             except CaptureTimeoutError:
-                return False
+                if time.monotonic() >= deadline:
+                    return False
         return True
 
     def _ask(self, what: protocol.Query) -> list[tuple[int, Any]]:
