@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 COMMANDS: Mapping[str, Mapping[str, str]] = {
     "Look": {
         "list": "show the outputs that can be captured",
+        "status": "show all that the daemon knows of its outputs",
     },
     "Capture": {
         "snapshot": "capture one picture of an output into a file",

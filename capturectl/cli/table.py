@@ -188,12 +188,32 @@ def _blocks(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[
 def pairs(fields: Sequence[tuple[str, str]]) -> Iterable[str]:
     """Yield "label: value" lines, labels to the right; empty values are left out.
 
-    A value may have several lines. It is made `printable` but for its line ends, so a text from
-    elsewhere in it must be made so before.
+    A value may have several lines, and is wrapped to the terminal. It is made `printable` but for
+    its line ends, so a text from elsewhere in it must be made so before.
     """
     width = max((len(label) for label, value in fields if value), default=0)
+    limit = columns()
+    room = None if limit is None else limit - width - 2
     for label, value in fields:
-        first, *more = map(printable, value.split("\n")) if value else [""]
-        if value:
-            yield f"{label:>{width}}: {paint(first)}"
-        yield from (" " * (width + 2) + line for line in more)
+        lines = [part for line in value.split("\n") for part in _wrapped(printable(line), room)]
+        for number, line in enumerate(lines if value else ()):
+            head = f"{label:>{width}}: " if not number else " " * (width + 2)
+            yield head + paint(line)
+
+
+_NARROWEST = 12
+
+
+def _wrapped(text: str, room: int | None) -> Iterable[str]:
+    """Yield a text in lines of so many columns where its words allow that."""
+    if room is None or room < _NARROWEST:
+        yield text
+        return
+    line = ""
+    for word in text.split(" "):
+        if line and width_of(line) + 1 + width_of(word) > room:
+            yield line
+            line = word
+        else:
+            line = f"{line} {word}" if line else word
+    yield line

@@ -227,5 +227,21 @@ def test_pairs_align_their_labels_and_leave_out_what_is_empty() -> None:
     assert list(tables.pairs(fields)) == [" State: ready", "Planes: one", "        two"]
 
 
+def test_values_of_pairs_are_wrapped_to_the_terminal(terminal: Terminal) -> None:
+    terminal.resize(24)
+    fields = [("Reason", "it is off: switch it on"), ("A", "x" * 30)]
+    assert list(tables.pairs(fields)) == [
+        "Reason: it is off:",
+        "        switch it on",
+        "     A: " + "x" * 30,
+    ]
+
+
+def test_values_of_pairs_are_one_line_where_programs_read_them() -> None:
+    assert list(tables.pairs([("Reason", "word " * 50 + "end")])) == [
+        "Reason: " + "word " * 50 + "end"
+    ]
+
+
 def test_a_value_of_a_pair_cannot_command_the_terminal() -> None:
     assert list(tables.pairs([("Name", "a\x1b[2Jb")])) == ["Name: a?[2Jb"]
