@@ -11,6 +11,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
     "Look": {
         "list": "show the outputs that can be captured",
         "status": "show all that the daemon knows of its outputs",
+        "clients": "show who is connected, or disconnect one of them",
     },
     "Capture": {
         "snapshot": "capture one picture of an output into a file",
