@@ -102,6 +102,15 @@ def pauses() -> Iterator[float]:
         pause = min(2 * pause, _LONGEST_PAUSE)
 
 
+def may_come_back(error: CaptureError) -> bool:
+    """Whether the daemon is away or silent, so that it makes sense to connect again.
+
+    Somebody who disconnected this client by hand does not want it back.
+    """
+    gone = (CaptureLostError, CaptureTimeoutError, UnreachableError)
+    return isinstance(error, gone) and error.code != "disconnected"
+
+
 def _within(seconds: float) -> float:
     """Return a timeout that a socket takes: not 0, which would not wait, and not without end."""
     return min(max(seconds, 0.000001), _LONGEST_TIMEOUT)

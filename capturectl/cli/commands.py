@@ -12,6 +12,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "list": "show the outputs that can be captured",
         "status": "show all that the daemon knows of its outputs",
         "clients": "show who is connected, or disconnect one of them",
+        "top": "show rates and buffers, again and again",
     },
     "Capture": {
         "snapshot": "capture one picture of an output into a file",
