@@ -225,7 +225,7 @@ class Client:
     def events(
         self, timeout: float | None = None, *, within: float | None = None
     ) -> Iterator[Event]:
-        """Yield what happens at the daemon, from now on.
+        """Return what happens at the daemon from this call on, to be iterated over.
 
         Args:
             timeout: Ends when nothing has happened for so many seconds; None waits on.
@@ -236,7 +236,9 @@ class Client:
         """
         self._talk.require_watch()
         self._talk.say(protocol.WATCH, protocol.Watch(1))
-        end = math.inf if within is None else time.monotonic() + within
+        return self._events(timeout, math.inf if within is None else time.monotonic() + within)
+
+    def _events(self, timeout: float | None, end: float) -> Iterator[Event]:
         try:
             while self._await_event(timeout, end):
                 yield self._talk.events.popleft()

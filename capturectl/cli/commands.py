@@ -13,6 +13,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "status": "show all that the daemon knows of its outputs",
         "clients": "show who is connected, or disconnect one of them",
         "top": "show rates and buffers, again and again",
+        "monitor": "print what happens, one JSON object a line",
     },
     "Capture": {
         "snapshot": "capture one picture of an output into a file",

@@ -94,7 +94,7 @@ class AnsweringDaemon:
             engines: One for each output.
             planes: Of the first output.
             clients: The number of the output, 0 for none, and the rest.
-            events: What happens as soon as somebody watches; then the daemon hangs up.
+            events: What happens at the first question of somebody who watches; then it hangs up.
             refusal: The answer to DISCONNECT; None grants it.
             capabilities: What WELCOME says.
         """
@@ -127,6 +127,7 @@ class AnsweringDaemon:
                 self._talk(peer)
 
     def _talk(self, peer: socket.socket) -> None:
+        is_watched = False
         while packet := peer.recv(protocol.MAX_MESSAGE):
             header = protocol.unpack_header(packet)
             if header.code == protocol.HELLO.code:
@@ -135,7 +136,9 @@ class AnsweringDaemon:
                 self._answer(peer, protocol.QUERY.unpack(packet).what, header.serial)
             elif header.code == protocol.DISCONNECT.code:
                 self._disconnect(peer, protocol.DISCONNECT.unpack(packet).client, header.serial)
-            elif header.code == protocol.WATCH.code and self._events:
+            elif header.code == protocol.WATCH.code:
+                is_watched = bool(protocol.WATCH.unpack(packet).is_wanted)
+            if is_watched and self._events and header.code == protocol.QUERY.code:
                 for stream, event in self._events:
                     peer.send(protocol.EVENT.pack(event, stream=stream))
                 return
