@@ -14,6 +14,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "clients": "show who is connected, or disconnect one of them",
         "top": "show rates and buffers, again and again",
         "monitor": "print what happens, one JSON object a line",
+        "metrics": "print counters as Prometheus reads them",
     },
     "Capture": {
         "snapshot": "capture one picture of an output into a file",
