@@ -64,9 +64,12 @@ def _run(words: list[str]) -> int:
 
 def _report(error: CaptureError, as_json: bool) -> int:
     if as_json and sys.stdout is not None:
+        from contextlib import suppress
+
         from capturectl.cli.output import print_json
 
-        print_json({"error": error.as_dict()}, "error")
+        with suppress(OSError):  # what is reported may be that it takes nothing any more
+            print_json({"error": error.as_dict()}, "error")
     from capturectl.cli.table import printable
 
     sys.stderr.write(f"capturectl: {printable(str(error))}\n")

@@ -9,7 +9,7 @@ import sys
 import time
 
 from capturectl.cli.options import add_json, count, socket_of
-from capturectl.cli.output import forget_stdout, print_json
+from capturectl.cli.output import forget_stdout, print_json, require_stdout
 from capturectl.cli.sample import Sample, as_json, as_lines, read_sample
 from capturectl.cli.table import clip, counted, printable
 from capturectl.client import connect, may_come_back
@@ -83,6 +83,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _print_all(options: argparse.Namespace) -> None:
+    require_stdout()
     before: Sample | None = None
     with connect(socket_of(options)) as client:
         due = time.monotonic()
