@@ -25,7 +25,7 @@ from capturectl.errors import (
 from capturectl.transport import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any, Self
 
     from capturectl.conversation import Statistics
@@ -220,7 +220,7 @@ class Client:
             NoOutputError: no-client, there is none of that number.
             NotAllowedError: It belongs to another user.
         """
-        self._await_answer(self._talk.disconnect(number))
+        self._await_answer(lambda: self._talk.disconnect(number))
 
     def events(
         self, timeout: float | None = None, *, within: float | None = None
@@ -257,13 +257,24 @@ class Client:
         return True
 
     def _ask(self, what: protocol.Query) -> list[tuple[int, Any]]:
-        return self._await_answer(self._talk.ask(what))
+        return self._await_answer(lambda: self._talk.ask(what))
 
-    def _await_answer(self, serial: int) -> list[tuple[int, Any]]:
+    def _await_answer(self, ask: Callable[[], int]) -> list[tuple[int, Any]]:
         deadline = time.monotonic() + self._timeout
+        try:
+            serial = ask()
+        except CaptureLostError:
+            self._hear_last_words()
+            raise
         while (rows := self._talk.answer(serial)) is None:
             self._hear(deadline, "the daemon's answer")
         return rows
+
+    def _hear_last_words(self) -> None:
+        """Raise what the daemon said when it hung up, and nobody listened."""
+        with contextlib.suppress(CaptureTimeoutError):
+            while True:
+                self._hear(time.monotonic(), "its last words")
 
     # -- frames -------------------------------------------------------------------------------
 

@@ -90,6 +90,16 @@ def test_a_client_can_be_disconnected_and_hears_why(daemon: DaemonProcess) -> No
     assert caught.value.code == "disconnected"
 
 
+def test_a_client_that_was_disconnected_while_it_did_not_listen_hears_why_when_it_asks(
+    daemon: DaemonProcess,
+) -> None:
+    with connect(daemon) as client, connect(daemon) as other:
+        client.disconnect(client.clients()[1].status.client)
+        with pytest.raises(library.CaptureLostError) as caught:
+            other.engines()
+    assert caught.value.code == "disconnected"
+
+
 def test_disconnecting_nobody_says_so(daemon: DaemonProcess) -> None:
     with connect(daemon) as client, pytest.raises(library.NoOutputError) as caught:
         client.disconnect(4711)
