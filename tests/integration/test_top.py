@@ -206,6 +206,17 @@ def test_a_daemon_that_hangs_does_not_keep_ctrl_c_from_working(daemon: DaemonPro
             os.kill(daemon.pid, signal.SIGCONT)
 
 
+def test_who_is_disconnected_by_hand_does_not_come_back(daemon: DaemonProcess) -> None:
+    with top(daemon) as terminal, library.connect(str(daemon.socket)) as client:
+        terminal.wait_for("Pattern-1")
+        number = next(
+            row.status.client for row in client.clients() if row.status.pid == terminal.popen.pid
+        )
+        client.disconnect(number)
+        assert (terminal.end(), terminal.mode() == terminal.mode_before) == (1, True)
+        assert "disconnected by" in terminal.text.split(LEAVE)[-1]
+
+
 def test_without_a_daemon_it_does_not_begin(tmp_path: Path) -> None:
     with Terminal(program("capturectl"), "top", socket=tmp_path / "nothing") as terminal:
         assert (terminal.end(), ENTER in terminal.text) == (3, False)

@@ -12,7 +12,6 @@ import struct
 import subprocess
 import termios
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 from tests.support.processes import Lost, wait_until
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
+_END = "\0"
 _CONTROL = re.compile(r"\x1b\[[?0-9;]*[A-Za-z]")
 
 
@@ -91,7 +91,9 @@ class Terminal:
             status = self.popen.wait(10)
         except subprocess.TimeoutExpired:
             raise Lost(f"the command does not end: {self._text!r}") from None
-        time.sleep(0.1)  # for the reader: a terminal has no end
+        os.write(self._slave, _END.encode())  # a terminal has no end by itself
+        wait_until(lambda: self._text.endswith(_END), "all of it is read")
+        self._text = self._text.removesuffix(_END)
         return status
 
     def __enter__(self) -> Self:
