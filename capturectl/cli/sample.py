@@ -60,6 +60,8 @@ def _rates(key: tuple[int, str], now: Sample, before: Sample | None) -> _Rates:
         return _Rates(None, None)
     seconds = (now.time_ns - before.time_ns) / 1e9
     new, old = now.clients[key].status, before.clients[key].status
+    if new.sent < old.sent:
+        return _Rates(None, None)  # it has subscribed anew
     return _Rates((new.sent - old.sent) / seconds, (new.skipped - old.skipped) / seconds)
 
 

@@ -11,7 +11,7 @@ import time
 from capturectl.cli.options import add_json, count, socket_of
 from capturectl.cli.output import forget_stdout, print_json, require_stdout
 from capturectl.cli.sample import Sample, as_json, as_lines, read_sample
-from capturectl.cli.table import clip, counted, printable
+from capturectl.cli.table import clip, columns, counted, printable
 from capturectl.client import connect, may_come_back
 from capturectl.errors import CaptureError
 
@@ -39,6 +39,8 @@ EXAMPLES = ("capturectl top", "capturectl top -b -n 10 -d 5 >> log", "capturectl
 _PATIENCE_S = 2.0
 """For an answer: nobody wants to look at a table that stands still for longer."""
 _SHORTEST_DELAY_S = 0.1
+_MANY = 10_000
+"""Rows of a terminal that scrolls."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -155,7 +157,7 @@ class _View:
             lines = as_lines(self._now, self._before, width)
         else:
             stamp = time.strftime("%H:%M:%S")
-            words = f"{stamp}  captured is gone ({self._now}); waiting for it to return"
+            words = f"{stamp}  captured does not answer ({self._now}); waiting for it"
             lines = _folded(printable(words), width)
         if len(lines) > rows:
             hidden = len(lines) - rows + 1
@@ -179,7 +181,7 @@ def _draw_all(options: argparse.Namespace) -> None:
         ended.end()
     else:
         if is_over:
-            print("\n".join(view.lines(None, 1000)))
+            print("\n".join(view.lines(columns(), _MANY)))
 
 
 def _draw_turns(options: argparse.Namespace, link: _Link, view: _View, screen: Screen) -> bool:

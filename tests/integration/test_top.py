@@ -187,7 +187,7 @@ def test_a_daemon_that_goes_away_is_waited_for(tmp_path: Path) -> None:
     with DaemonProcess(path, "--pattern", GEOMETRY) as first, top(first) as terminal:
         terminal.wait_for("Pattern-1")
         first.popen.kill()
-        terminal.wait_for("captured is gone")
+        terminal.wait_for("does not answer")
         with DaemonProcess(path, "--pattern", GEOMETRY):
             terminal.wait_for("Pattern-1")
             terminal.press("q")
@@ -199,7 +199,7 @@ def test_a_daemon_that_hangs_does_not_keep_ctrl_c_from_working(daemon: DaemonPro
         terminal.wait_for("Pattern-1")
         os.kill(daemon.pid, signal.SIGSTOP)
         try:
-            terminal.wait_for("captured is gone")
+            terminal.wait_for("does not answer")
             terminal.press("\x03")
             assert (terminal.end(), is_restored(terminal)) == (0, True)
         finally:

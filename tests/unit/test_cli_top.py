@@ -66,6 +66,10 @@ def test_a_client_that_was_not_there_before_has_no_rates() -> None:
     assert row(sample(1), sample(0, client=8))[3:5] == ["-", "-"]
 
 
+def test_a_client_that_has_subscribed_anew_has_no_rates() -> None:
+    assert row(sample(1, sent=5), sample(0, sent=600))[3:5] == ["-", "-"]
+
+
 def test_another_daemon_whose_clock_stands_before_the_first_has_no_rates() -> None:
     assert row(sample(0), sample(1))[3:5] == ["-", "-"]
 
