@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import argparse
+
 from capturectl.cli.options import add_json, count, socket_of
 from capturectl.cli.output import print_json
 from capturectl.cli.records import client_json, daemons_now_ns, seconds_since, user_name
@@ -12,8 +14,6 @@ from capturectl.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
-
     from capturectl.client import Client
     from capturectl.conversation import Subscribed
 
@@ -36,8 +36,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "action", nargs="?", choices=("disconnect",), metavar="disconnect",
         help="cut the client ID off instead",
     )  # fmt: skip
-    parser.add_argument("client", nargs="?", type=count, metavar="ID", help="as listed")
+    parser.add_argument("client", nargs="?", type=_number, metavar="ID", help="as listed")
     add_json(parser)
+
+
+def _number(text: str) -> int:
+    value = count(text)
+    if value >> 64:
+        raise argparse.ArgumentTypeError(f"{text} is no client's number")
+    return value
 
 
 def run(options: argparse.Namespace) -> int:

@@ -28,7 +28,7 @@ def columns() -> int | None:
     if not _is_terminal():
         return None
     words = os.environ.get("COLUMNS", "")
-    if words.isdigit() and int(words):
+    if words.isdecimal() and int(words):
         return int(words)
     try:
         # A serial line does not know its size and says 0.

@@ -139,6 +139,16 @@ def test_a_terminal_that_gets_smaller_is_followed(daemon: DaemonProcess) -> None
         wait_until(lambda: len(terminal.frame()) <= 4, "the lines get fewer")
 
 
+@pytest.mark.parametrize("size", [(1, 1), (5, 2), (12, 3)])
+def test_a_terminal_of_no_use_is_no_failure(daemon: DaemonProcess, size: tuple[int, int]) -> None:
+    with top(daemon, size=size) as terminal:
+        wait_until(lambda: len(terminal.text.split("\x1b[H")) > 6, "it draws some times")
+        frame = terminal.frame()
+        assert (max(map(len, frame)) <= size[0], len(frame) <= size[1]) == (True, True)
+        terminal.press("q")
+        assert terminal.end() == 0
+
+
 def test_a_terminal_that_does_not_know_its_size_gets_80_columns(daemon: DaemonProcess) -> None:
     with top(daemon, size=(0, 0)) as terminal:
         terminal.wait_for("FENCE-SENT")

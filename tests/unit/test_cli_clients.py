@@ -164,7 +164,13 @@ def test_disconnecting_nobody_in_particular_exits_2(
 
 @pytest.mark.parametrize(
     "words",
-    [("disconnect", "mpv"), ("disconnect", "0"), ("disconnect", "1", "2"), ("connect", "1")],
+    [
+        ("disconnect", "mpv"),
+        ("disconnect", "0"),
+        ("disconnect", str(1 << 64)),
+        ("disconnect", "1", "2"),
+        ("connect", "1"),
+    ],
     ids=" ".join,
 )
 def test_what_is_no_number_or_no_action_exits_2(words: tuple[str, ...]) -> None:

@@ -68,6 +68,14 @@ def test_the_environment_may_say_another_width(
     assert tables.columns() == 40
 
 
+@pytest.mark.parametrize("words", ["", "0", "wide", "-5", "²"])
+def test_what_is_no_width_is_not_heeded(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", words)
+    assert tables.columns() == 80
+
+
 def test_a_serial_line_that_says_0_has_no_known_width(terminal: Terminal) -> None:
     terminal.resize(0)
     assert tables.columns() is None
