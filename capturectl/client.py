@@ -39,6 +39,7 @@ DEFAULT_TIMEOUT = 5.0
 
 
 _LONGEST_TIMEOUT = 10.0**6
+_IDLE_S = 1.0
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 
 
@@ -223,37 +224,50 @@ class Client:
         self._await_answer(lambda: self._talk.disconnect(number))
 
     def events(
-        self, timeout: float | None = None, *, within: float | None = None
+        self,
+        timeout: float | None = None,
+        *,
+        within: float | None = None,
+        idle: Callable[[], object] | None = None,
     ) -> Iterator[Event]:
         """Return what happens at the daemon from this call on, to be iterated over.
 
         Args:
             timeout: Ends when nothing has happened for so many seconds; None waits on.
             within: Ends after so many seconds in any case; None never does.
+            idle: Called about once a second while nothing happens; what it raises ends them.
 
         Raises:
             CaptureLostError: The daemon went away.
         """
         self._talk.require_watch()
         self._talk.say(protocol.WATCH, protocol.Watch(1))
-        return self._events(timeout, math.inf if within is None else time.monotonic() + within)
+        end = math.inf if within is None else time.monotonic() + within
+        return self._events(timeout, end, idle)
 
-    def _events(self, timeout: float | None, end: float) -> Iterator[Event]:
+    def _events(
+        self, timeout: float | None, end: float, idle: Callable[[], object] | None
+    ) -> Iterator[Event]:
         try:
-            while self._await_event(timeout, end):
+            while self._await_event(timeout, end, idle):
                 yield self._talk.events.popleft()
         finally:
             with contextlib.suppress(CaptureLostError, CaptureClosedError):
                 self._talk.say(protocol.WATCH, protocol.Watch(0))
 
-    def _await_event(self, timeout: float | None, end: float) -> bool:
+    def _await_event(
+        self, timeout: float | None, end: float, idle: Callable[[], object] | None
+    ) -> bool:
         deadline = end if timeout is None else min(end, time.monotonic() + timeout)
         while not self._talk.events:
+            until = deadline if idle is None else min(deadline, time.monotonic() + _IDLE_S)
             try:
-                self._hear(deadline, "an event")
+                self._hear(until, "an event")
             except CaptureTimeoutError:
                 if time.monotonic() >= deadline:
                     return False
+                if idle is not None:
+                    idle()
         return True
 
     def _ask(self, what: protocol.Query) -> list[tuple[int, Any]]:

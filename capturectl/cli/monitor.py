@@ -100,7 +100,8 @@ def _left(end: float) -> float:
 
 
 def _events_of(client: Client, end: float) -> Iterator[Event]:
-    events = client.events(within=None if end == math.inf else _left(end))
+    within = None if end == math.inf else _left(end)
+    events = client.events(within=within, idle=_check_reader)
     client.refresh()  # answered after WATCH was heard: from now on nothing is missed
     _print_own("daemon-startup", None)
     try:
@@ -108,6 +109,23 @@ def _events_of(client: Client, end: float) -> Iterator[Event]:
     except CaptureError as error:
         _print_own("daemon-shutdown", error)
         raise
+
+
+def _check_reader() -> None:
+    """Raise BrokenPipeError when whoever reads has gone, though nothing is to be written.
+
+    In `capturectl monitor | grep -m1 attached` the shell would wait for the next event.
+    """
+    import select
+
+    try:
+        stdout = sys.stdout.fileno()
+    except OSError:
+        return  # no file behind it
+    poll = select.poll()
+    poll.register(stdout, 0)
+    if poll.poll(0):  # only of what it says unasked: POLLERR, POLLHUP
+        raise BrokenPipeError
 
 
 # -- lines ------------------------------------------------------------------------------------

@@ -90,6 +90,16 @@ def test_a_reader_that_leaves_ends_it_quietly(daemon: DaemonProcess, path: Path)
         assert (monitor.popen.wait(10), monitor.log()) == (0, "")
 
 
+def test_a_reader_that_leaves_ends_it_though_nothing_happens(
+    daemon: DaemonProcess, path: Path
+) -> None:
+    with Monitor(path) as monitor:
+        monitor.next()
+        assert monitor.popen.stdout is not None
+        monitor.popen.stdout.close()
+        assert (monitor.popen.wait(10), monitor.log()) == (0, "")
+
+
 def test_a_daemon_that_is_not_there_yet_is_waited_for(path: Path) -> None:
     with Monitor(path, "--wait") as monitor, DaemonProcess(path, "--pattern", GEOMETRY):
         assert monitor.next_kind() == "daemon-startup"

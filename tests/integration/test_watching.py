@@ -146,6 +146,14 @@ def test_events_end_when_their_time_is_over_whatever_happens(daemon: DaemonProce
     assert 0.5 <= taken < 5
 
 
+def test_what_is_called_while_nothing_happens_may_end_the_events(daemon: DaemonProcess) -> None:
+    def idle() -> None:
+        raise LookupError
+
+    with connect(daemon) as client, pytest.raises(LookupError):
+        list(client.events(idle=idle))
+
+
 def test_no_event_in_time_ends_the_events(daemon: DaemonProcess) -> None:
     with connect(daemon) as client:
         assert list(client.events(timeout=0.05)) == []
