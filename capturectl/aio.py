@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from typing import Any, Self, TypeVar
 
     from capturectl.conversation import Statistics
+    from capturectl.event import Event
     from capturectl.frame import Frame
     from capturectl.output import Output
 
@@ -93,7 +94,7 @@ class Client:
         rows = await self._ask(protocol.Query.CLIENTS)
         return tuple(Subscribed(self._talk.name_of(stream), status) for stream, status in rows)
 
-    async def events(self) -> AsyncIterator[protocol.Event]:
+    async def events(self) -> AsyncIterator[Event]:
         """Yield what happens at the daemon, from now on."""
         self._talk.require_watch()
         self._talk.say(protocol.WATCH, protocol.Watch(1))
@@ -104,7 +105,7 @@ class Client:
             with contextlib.suppress(CaptureLostError, CaptureClosedError):
                 self._talk.say(protocol.WATCH, protocol.Watch(0))
 
-    def _next_event(self) -> protocol.Event | None:
+    def _next_event(self) -> Event | None:
         return self._talk.events.popleft() if self._talk.events else None
 
     async def _ask(self, what: protocol.Query) -> list[tuple[int, Any]]:

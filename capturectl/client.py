@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import socket
 import struct
@@ -24,10 +25,11 @@ from capturectl.errors import (
 from capturectl.transport import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any, Self
 
     from capturectl.conversation import Statistics
+    from capturectl.event import Event
     from capturectl.frame import Frame
     from capturectl.output import Output
 
@@ -37,6 +39,7 @@ DEFAULT_TIMEOUT = 5.0
 
 
 _LONGEST_TIMEOUT = 10.0**6
+_IDLE_S = 1.0
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 
 
@@ -98,6 +101,15 @@ def pauses() -> Iterator[float]:
     while True:
         yield pause
         pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def may_come_back(error: CaptureError) -> bool:
+    """Whether the daemon is away or silent, so that it makes sense to connect again.
+
+    Somebody who disconnected this client by hand does not want it back.
+    """
+    gone = (CaptureLostError, CaptureTimeoutError, UnreachableError)
+    return isinstance(error, gone) and error.code != "disconnected"
 
 
 def _within(seconds: float) -> float:
@@ -209,40 +221,74 @@ class Client:
             NoOutputError: no-client, there is none of that number.
             NotAllowedError: It belongs to another user.
         """
-        self._await_answer(self._talk.disconnect(number))
+        self._await_answer(lambda: self._talk.disconnect(number))
 
-    def events(self, timeout: float | None = None) -> Iterator[protocol.Event]:
-        """Yield what happens at the daemon, from now on, until nothing has for `timeout` seconds.
+    def events(
+        self,
+        timeout: float | None = None,
+        *,
+        within: float | None = None,
+        idle: Callable[[], object] | None = None,
+    ) -> Iterator[Event]:
+        """Return what happens at the daemon from this call on, to be iterated over.
+
+        Args:
+            timeout: Ends when nothing has happened for so many seconds; None waits on.
+            within: Ends after so many seconds in any case; None never does.
+            idle: Called about once a second while nothing happens; what it raises ends them.
 
         Raises:
             CaptureLostError: The daemon went away.
         """
         self._talk.require_watch()
         self._talk.say(protocol.WATCH, protocol.Watch(1))
+        end = math.inf if within is None else time.monotonic() + within
+        return self._events(timeout, end, idle)
+
+    def _events(
+        self, timeout: float | None, end: float, idle: Callable[[], object] | None
+    ) -> Iterator[Event]:
         try:
-            while self._await_event(timeout):
+            while self._await_event(timeout, end, idle):
                 yield self._talk.events.popleft()
         finally:
             with contextlib.suppress(CaptureLostError, CaptureClosedError):
                 self._talk.say(protocol.WATCH, protocol.Watch(0))
 
-    def _await_event(self, timeout: float | None) -> bool:
-        deadline = time.monotonic() + (_LONGEST_TIMEOUT if timeout is None else timeout)
+    def _await_event(
+        self, timeout: float | None, end: float, idle: Callable[[], object] | None
+    ) -> bool:
+        deadline = end if timeout is None else min(end, time.monotonic() + timeout)
         while not self._talk.events:
+            until = deadline if idle is None else min(deadline, time.monotonic() + _IDLE_S)
             try:
-                self._hear(deadline, "an event")
+                self._hear(until, "an event")
             except CaptureTimeoutError:
-                return False
+                if time.monotonic() >= deadline:
+                    return False
+                if idle is not None:
+                    idle()
         return True
 
     def _ask(self, what: protocol.Query) -> list[tuple[int, Any]]:
-        return self._await_answer(self._talk.ask(what))
+        return self._await_answer(lambda: self._talk.ask(what))
 
-    def _await_answer(self, serial: int) -> list[tuple[int, Any]]:
+    def _await_answer(self, ask: Callable[[], int]) -> list[tuple[int, Any]]:
         deadline = time.monotonic() + self._timeout
+        try:
+            serial = ask()
+        except CaptureLostError:
+            self._hear_last_words()
+            raise
         while (rows := self._talk.answer(serial)) is None:
             self._hear(deadline, "the daemon's answer")
         return rows
+
+    def _hear_last_words(self) -> None:
+        """Raise what the daemon said when it hung up, and nobody listened."""
+        with contextlib.suppress(CaptureTimeoutError):
+            while True:
+                self._hear(time.monotonic(), "its last words")
 
     # -- frames -------------------------------------------------------------------------------
 

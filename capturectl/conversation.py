@@ -22,6 +22,7 @@ from capturectl.errors import (
     ProtocolError,
     UsageError,
 )
+from capturectl.event import Event, make_event
 from capturectl.fd import OwnedFd
 from capturectl.frame import Frame
 from capturectl.output import Output, make_output
@@ -80,7 +81,7 @@ class Conversation:
         self._send = send
         self.welcome: protocol.Welcome | None = None
         self.outputs: tuple[Output, ...] = ()
-        self.events: deque[protocol.Event] = deque()
+        self.events: deque[Event] = deque()
         self._statistics = before or Statistics(0, 0, 0, 0)
         self._described: tuple[int, protocol.Stream, list[int]] | None = None
         self._buffers = BufferTable()
@@ -374,7 +375,8 @@ class Conversation:
         raise CaptureLostError("the daemon is stopping", "connect again when it is back")
 
     def _hear_event(self, packet: Packet) -> None:
-        self.events.append(protocol.EVENT.unpack(packet.data))
+        output = self.name_of(packet.header.stream)
+        self.events.append(make_event(output, protocol.EVENT.unpack(packet.data)))
 
     def _hear_row(self, packet: Packet) -> None:
         answer = self._answers.get(packet.header.serial)

@@ -39,6 +39,8 @@ class Output(NamedTuple):
     """Why it is not ready, as a word; empty when it is."""
     reason: str
     hint: str
+    clones: tuple[str, ...] = ()
+    """The writeback connectors that may share its CRTC."""
 
 
 def make_output(stream: int, described: protocol.Stream, fourccs: tuple[int, ...]) -> Output:
@@ -71,4 +73,5 @@ def make_output(stream: int, described: protocol.Stream, fourccs: tuple[int, ...
         described.code,
         described.reason,
         described.hint,
+        tuple(described.clones.split()),
     )

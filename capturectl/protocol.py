@@ -429,6 +429,8 @@ class Stream(NamedTuple):
     """Why it is not READY, as a word."""
     reason: str
     hint: str
+    clones: str = ""
+    """Names of the writeback connectors that may share its CRTC, separated by spaces."""
 
 
 class Format(NamedTuple):
@@ -678,7 +680,7 @@ WATCH = Message(0x0009, Watch, "<I4x")
 DISCONNECT = Message(0x000A, Disconnect, "<Q")
 
 WELCOME = Message(0x8001, Welcome, "<IIQQII32s32s")
-STREAM = Message(0x8002, Stream, "<IIIIIIIII4x32s32s32s32s240s240s")
+STREAM = Message(0x8002, Stream, "<IIIIIIIII4x32s32s32s32s240s240s96s")
 FORMAT = Message(0x8003, Format, "<QII")
 DONE = Message(0x8004, Done, "<")
 BUFFER = Message(0x8005, Buffer, "<QQIIIIII4I4I", has_fds=True)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 TYPE_CHECKING = False
@@ -40,7 +39,9 @@ def _help(*, asked: bool) -> int:
         sys.stdout.write(usage())
         sys.stdout.flush()
     except BrokenPipeError:
-        _forget_stdout()
+        from capturectl.cli.output import forget_stdout
+
+        forget_stdout()
     return 0
 
 
@@ -63,10 +64,15 @@ def _run(words: list[str]) -> int:
 
 def _report(error: CaptureError, as_json: bool) -> int:
     if as_json and sys.stdout is not None:
+        from contextlib import suppress
+
         from capturectl.cli.output import print_json
 
-        print_json({"error": error.as_dict()}, "error")
-    sys.stderr.write(f"capturectl: {error}\n")
+        with suppress(OSError):  # what is reported may be that it takes nothing any more
+            print_json({"error": error.as_dict()}, "error")
+    from capturectl.cli.table import printable
+
+    sys.stderr.write(f"capturectl: {printable(str(error))}\n")
     return error.exit_code
 
 
@@ -74,14 +80,11 @@ def _system_error(error: OSError) -> CaptureError:
     from capturectl.errors import CaptureError
 
     if isinstance(error, BrokenPipeError):
-        _forget_stdout()
+        from capturectl.cli.output import forget_stdout
+
+        forget_stdout()
         return CaptureError(
             "standard output is closed", "its reader has gone", code="stdout-closed"
         )
     name = f"{error.filename}: " if error.filename else ""
     return CaptureError(f"{name}{error.strerror or error}")
-
-
-def _forget_stdout() -> None:
-    """What is still buffered would fail once more at exit, with a traceback."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

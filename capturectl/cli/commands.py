@@ -10,7 +10,12 @@ if TYPE_CHECKING:
 COMMANDS: Mapping[str, Mapping[str, str]] = {
     "Look": {
         "list": "show the outputs that can be captured",
+        "status": "show all that the daemon knows of its outputs",
         "doctor": "say what can be captured on this machine, and why not",
+        "clients": "show who is connected, or disconnect one of them",
+        "top": "show rates and buffers, again and again",
+        "monitor": "print what happens, one JSON object a line",
+        "metrics": "print counters as Prometheus reads them",
     },
     "Capture": {
         "snapshot": "capture one picture of an output into a file",

@@ -7,7 +7,7 @@ import sys
 
 from capturectl.cli.options import add_json
 from capturectl.cli.output import print_json
-from capturectl.cli.table import counted, table
+from capturectl.cli.table import counted, printable, table
 from capturectl.client import connect
 from capturectl.fourcc import fourcc_name
 
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     for output in outputs:
         if output.reason:
             note = ": ".join(filter(None, (output.reason, output.hint)))
-            sys.stderr.write(f"{output.name}: {note}\n")
+            sys.stderr.write(printable(f"{output.name}: {note}") + "\n")
     return 0
 
 

@@ -36,7 +36,7 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 
 def _columns() -> int:
     words = os.environ.get("COLUMNS", "")
-    if words.isdigit() and int(words):
+    if words.isdecimal() and int(words):
         return max(int(words), 40)
     try:
         return max(os.get_terminal_size(1).columns, 40)

@@ -41,6 +41,14 @@ def require_stdout() -> None:
         raise CaptureError("standard output is closed", "give a file name", code="stdout-closed")
 
 
+def forget_stdout() -> None:
+    """Let go of a standard output whose reader has gone.
+
+    What is still buffered would fail once more at exit, with a traceback.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def write_stdout(data: bytes) -> None:
     """Write binary data to standard output.
 

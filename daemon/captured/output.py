@@ -109,6 +109,7 @@ class WritebackOutput:
             and (self._engine.geometry or _geometry(mode.width, mode.height, mode.refresh_mhz)),
             outlook.fourccs,
             outlook.problem,
+            outlook.clones,
         )
 
     def _fourcc(self) -> int:

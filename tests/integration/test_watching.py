@@ -90,6 +90,16 @@ def test_a_client_can_be_disconnected_and_hears_why(daemon: DaemonProcess) -> No
     assert caught.value.code == "disconnected"
 
 
+def test_a_client_that_was_disconnected_while_it_did_not_listen_hears_why_when_it_asks(
+    daemon: DaemonProcess,
+) -> None:
+    with connect(daemon) as client, connect(daemon) as other:
+        client.disconnect(client.clients()[1].status.client)
+        with pytest.raises(library.CaptureLostError) as caught:
+            other.engines()
+    assert caught.value.code == "disconnected"
+
+
 def test_disconnecting_nobody_says_so(daemon: DaemonProcess) -> None:
     with connect(daemon) as client, pytest.raises(library.NoOutputError) as caught:
         client.disconnect(4711)
@@ -104,6 +114,44 @@ def test_events_tell_of_other_clients(daemon: DaemonProcess) -> None:
         kinds = [next(events).kind, next(events).kind]
         begun.join()
     assert kinds == [protocol.EventKind.CLIENT_CONNECTED, protocol.EventKind.CLIENT_LEFT]
+
+
+def test_an_event_names_the_output_and_the_client(daemon: DaemonProcess) -> None:
+    with connect(daemon) as client, connect(daemon) as other:
+        events = client.events(timeout=5)
+        begun = threading.Timer(0.2, lambda: other.stream().close())
+        begun.start()
+        subscribed = next(e for e in events if e.kind == protocol.EventKind.SUBSCRIBED)
+        begun.join()
+    assert (subscribed.output, subscribed.name) == ("Pattern-1", "watcher")
+    assert (subscribed.pid, subscribed.uid) == (os.getpid(), os.getuid())
+
+
+def test_events_end_when_their_time_is_over_whatever_happens(daemon: DaemonProcess) -> None:
+    over = threading.Event()
+
+    def come_and_go() -> None:
+        while not over.wait(0.05):
+            connect(daemon).close()
+
+    others = threading.Thread(target=come_and_go)
+    with connect(daemon) as client:
+        others.start()
+        before = time.monotonic()
+        seen = list(client.events(timeout=30, within=0.5))
+        taken = time.monotonic() - before
+        over.set()
+        others.join()
+    assert len(seen) > 2
+    assert 0.5 <= taken < 5
+
+
+def test_what_is_called_while_nothing_happens_may_end_the_events(daemon: DaemonProcess) -> None:
+    def idle() -> None:
+        raise LookupError
+
+    with connect(daemon) as client, pytest.raises(LookupError):
+        list(client.events(idle=idle))
 
 
 def test_no_event_in_time_ends_the_events(daemon: DaemonProcess) -> None:

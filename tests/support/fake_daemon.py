@@ -39,6 +39,7 @@ STREAM = protocol.Stream(
     code="",
     reason="",
     hint="",
+    clones="Writeback-1 Writeback-2",
 )
 
 

@@ -90,6 +90,18 @@ def test_why_an_output_is_not_ready_goes_to_standard_error(
     assert capsys.readouterr().err == "DP-1: DP-1 is off: switch it on\n"
 
 
+def test_no_name_or_reason_commands_the_terminal(
+    daemon_with: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["list", "-S", daemon_with(OFF._replace(name="DP\x1b[2J", reason="\x1b]0;owned\x07"))])
+    out, err = capsys.readouterr()
+    assert ("\x1b" in out + err, "DP?[2J" in out, err) == (
+        False,
+        True,
+        "DP?[2J: ?]0;owned?: switch it on\n",
+    )
+
+
 def test_json_has_driver_and_outputs(
     daemon_with: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -112,6 +124,7 @@ def test_json_has_driver_and_outputs(
                     "connector_id": 38,
                     "crtc_id": 36,
                     "clients": 2,
+                    "clones": ["Writeback-1", "Writeback-2"],
                     "formats": ["XR24", "RG16"],
                     "format": "XR24",
                     "error": None,

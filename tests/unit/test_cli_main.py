@@ -70,6 +70,14 @@ def test_an_error_is_one_line_on_standard_error(
     assert capsys.readouterr() == ("", "capturectl: it broke: mend it\n")
 
 
+def test_an_error_does_not_command_the_terminal(
+    list_raises: Callable[[BaseException], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    list_raises(errors.CaptureLostError("cut off by \x1b[2J\n"))
+    main(["list"])
+    assert capsys.readouterr().err == "capturectl: cut off by ?[2J?\n"
+
+
 def test_with_json_an_error_is_an_object_on_standard_output(
     list_raises: Callable[[BaseException], None], capsys: pytest.CaptureFixture[str]
 ) -> None:

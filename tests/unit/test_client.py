@@ -274,6 +274,7 @@ def test_an_output_has_what_the_daemon_said_of_it(
             code="",
             reason="",
             hint="",
+            clones=("Writeback-1", "Writeback-2"),
         ),
     )
 

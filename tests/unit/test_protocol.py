@@ -70,12 +70,13 @@ EXAMPLES: list[tuple[Message[Any], tuple[Any, ...], str]] = [
         protocol.Stream(
             3, 1, 1920, 1080, 59940, 0x34325258, 38, 36, 5,
             "HDMI-A-1", "/dev/dri/card0", "Writeback-1", "busy", "in use", "stop it",
+            "Writeback-1 Writeback-2",
         ),
-        f"0280 0000 98020000 {_SERIAL_STREAM}"
+        f"0280 0000 f8020000 {_SERIAL_STREAM}"
         "03000000 01000000 80070000 38040000 24ea0000 58523234 26000000 24000000 05000000"
         f"00000000 {text(b'HDMI-A-1', 32)} {text(b'/dev/dri/card0', 32)}"
         f"{text(b'Writeback-1', 32)} {text(b'busy', 32)} {text(b'in use', 240)}"
-        f"{text(b'stop it', 240)}",
+        f"{text(b'stop it', 240)} {text(b'Writeback-1 Writeback-2', 96)}",
     ),
     (
         protocol.FORMAT,
@@ -255,7 +256,7 @@ def test_the_tail_of_a_longer_structure_is_ignored(
 
 def test_a_shorter_structure_is_filled_with_zeroes() -> None:
     packet = bytes.fromhex("0280 0000 18000000 00000000 02000000 03000000 01000000")
-    assert protocol.STREAM.unpack(packet) == (3, 1, 0, 0, 0, 0, 0, 0, 0, "", "", "", "", "", "")
+    assert protocol.STREAM.unpack(packet) == (3, 1, *[0] * 7, *[""] * 7)
 
 
 def test_an_array_that_is_cut_off_is_filled_with_zeroes() -> None:

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from capturectl.errors import CaptureUnsupportedError, NoOutputError
-from captured.drm.route import check_clone, choose_crtc, choose_display, choose_route
+from captured.drm.route import (
+    check_clone,
+    choose_crtc,
+    choose_display,
+    choose_route,
+    possible_clones,
+)
 from tests.support import topology
 from tests.support.topology import connector, crtc, encoder, writeback
 
@@ -224,6 +230,32 @@ def test_any_encoder_of_a_dark_display_may_clone() -> None:
         (crtc(0, active=False),),
     )
     check_clone(found, choose_route(found))
+
+
+def test_the_possible_clones_are_those_that_reach_the_crtc_and_may_share_it() -> None:
+    found = topology.card(
+        (
+            connector(0, "HDMI-A-1", (0,), crtc_id=50),
+            writeback(1, "Writeback-1", (1,)),
+            writeback(2, "Writeback-2", (2,)),  # reaches the other CRTC only
+            writeback(3, "Writeback-3", (3,)),  # names nobody
+            writeback(4, "Writeback-4", (4,)),
+        ),
+        (
+            encoder(0, 0b01, 0b10111, 50),
+            encoder(1, 0b01, 0b00011),
+            encoder(2, 0b10, 0b00101),
+            encoder(3, 0b01),
+            encoder(4, 0b11, 0b10001),
+        ),
+        (crtc(0), crtc(1)),
+    )
+    assert possible_clones(found, choose_route(found)) == ("Writeback-1", "Writeback-4")
+
+
+def test_a_driver_that_declares_no_clones_has_none() -> None:
+    found = topology.vkms(clones=None)
+    assert possible_clones(found, choose_route(found)) == ()
 
 
 # -- other boards ---------------------------------------------------------------------------------

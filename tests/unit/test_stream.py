@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from capturectl.errors import CaptureError
 
 XR24, RG24 = fourcc_code("XR24"), fourcc_code("RG24")
-READY = OutputLook("HDMI-A-1", 31, 51, "Writeback-1", GEOMETRY, (RG24, XR24), None)
+CLONES = ("Writeback-1", "Writeback-2")
+READY = OutputLook("HDMI-A-1", 31, 51, "Writeback-1", GEOMETRY, (RG24, XR24), None, CLONES)
 
 
 @pytest.fixture
@@ -58,6 +59,7 @@ def test_a_stream_says_what_is_captured_and_how(engine: Engine) -> None:
     )
     assert (stream.width, stream.height, stream.refresh_millihertz) == (64, 32, 60_000)
     assert (stream.connector_id, stream.crtc_id, stream.source) == (31, 51, Source.WRITEBACK)
+    assert stream.clones == "Writeback-1 Writeback-2"
 
 
 def test_a_stream_says_how_many_subscriptions_it_has(engine: Engine) -> None:

@@ -149,13 +149,26 @@ def check_clone(resources: Resources, route: Route) -> None:
     Kernel: drm_atomic_helper.c, drm_atomic_check_valid_clones, since Linux commit
     41b4b11da021 ("drm: Add valid clones check"), also in the stable trees of 2025.
     """
-    pairs = (
-        (one, other)
-        for one in _active_encoders(resources, route.display)
-        for other in resources.encoders_of(route.writeback)
-    )
-    if not any(one.can_clone(other) for one, other in pairs):
+    if not _may_clone(resources, route.display, route.writeback):
         raise clone_refused(route)
+
+
+def possible_clones(resources: Resources, route: Route) -> tuple[str, ...]:
+    """Return the names of all writeback connectors that may share a route's CRTC."""
+    return tuple(
+        writeback.name
+        for writeback in resources.writeback_connectors()
+        if any(encoder.can_use(route.crtc) for encoder in resources.encoders_of(writeback))
+        and _may_clone(resources, route.display, writeback)
+    )
+
+
+def _may_clone(resources: Resources, display: Connector, writeback: Connector) -> bool:
+    return any(
+        one.can_clone(other)
+        for one in _active_encoders(resources, display)
+        for other in resources.encoders_of(writeback)
+    )
 
 
 def clone_refused(route: Route) -> CaptureUnsupportedError:

@@ -121,6 +121,8 @@ class Outlook(NamedTuple):
     fourccs: tuple[int, ...]
     problem: CaptureError | None
     """Why it cannot be captured now; None when nothing speaks against it."""
+    clones: tuple[str, ...] = ()
+    """The writeback connectors that may share its CRTC."""
 
 
 class _Attachment(NamedTuple):
@@ -189,6 +191,7 @@ class WritebackSource:
             way.mode,
             resources.writeback_fourccs(self._card, way.writeback),
             problem,
+            route.possible_clones(found, way),
         )
 
     def shown_planes(self) -> list[ShownPlane]:

@@ -46,6 +46,8 @@ class OutputLook(NamedTuple):
     """None when it is off."""
     fourccs: tuple[int, ...]
     problem: CaptureError | None
+    clones: tuple[str, ...] = ()
+    """The writeback connectors that may share its CRTC."""
 
 
 class Stream:
@@ -131,6 +133,7 @@ class Stream:
             card=self._card,
             writeback=look.writeback,
             **(problem.as_dict() if problem else _NO_ERROR),
+            clones=" ".join(look.clones),
         )
 
     @property

@@ -37,6 +37,21 @@ def test_list_shows_that_the_output_is_blocked_and_why(daemon: DaemonProcess) ->
     assert output["error"]["code"] == "clone-refused"
 
 
+def test_status_shows_that_the_driver_declares_no_clones(daemon: DaemonProcess) -> None:
+    shown = capturectl("status", socket=daemon.socket)
+    assert shown.returncode == 0
+    assert "Writeback: Writeback-1\n" in shown.stdout
+    assert "Clones: none that the driver declares\n" in shown.stdout
+    assert f"Reason: {REASON}\n" in shown.stdout
+
+
+def test_status_tells_the_refusal_as_the_last_error(daemon: DaemonProcess, tmp_path: Path) -> None:
+    capturectl("snapshot", str(tmp_path / "x.png"), socket=daemon.socket)
+    shown = json.loads(capturectl("status", "--json", socket=daemon.socket).stdout)
+    error = shown["outputs"][0]["engine"]["last_error"]
+    assert (error["code"], 0 <= error["age_s"] < 60) == ("clone-refused", True)
+
+
 def test_the_display_goes_on_as_before(daemon: DaemonProcess, scene: SceneProcess) -> None:
     capturectl("snapshot", "x.png", socket=daemon.socket)
     assert "error" not in scene.tell("off")
