@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
+import _socket as socket  # as in transport
 import contextlib
 import os
-import socket
 import struct
 import sys
 import time
-from typing import TYPE_CHECKING
 
 from capturectl import protocol
 from capturectl.conversation import Conversation, Subscribed
@@ -23,6 +22,7 @@ from capturectl.errors import (
 )
 from capturectl.transport import Transport
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, Self
