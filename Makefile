@@ -38,10 +38,11 @@ guest: venv kernel ## tests on the real driver, in the guest
 kernel: packages ## the test kernel: User Mode Linux with VKMS (once, about 6 minutes)
 	@tests/vm/build-kernel $(KERNEL)
 
-bench: venv kernel ## figures: fan-out against C, misbehaving clients, memory, the real driver (15 minutes)
+bench: venv kernel ## figures: fan-out against C, misbehaving clients, memory, start-up, the real driver (15 minutes)
 	@$(BIN)/python -m tests.bench.fanout --json bench.json
 	@$(BIN)/python -m tests.bench.isolation
 	@$(BIN)/python -m tests.bench.memory
+	@$(BIN)/python -m tests.bench.startup
 	@$(VM) -- $(BIN)/python -m tests.bench.guest
 
 packages: ## the Debian packages that the targets need

@@ -7,7 +7,7 @@ import pytest
 
 from capturectl.cli import main
 from capturectl.cli.commands import names
-from capturectl.cli.options import build_parser
+from capturectl.cli.parser import build_parser
 
 
 def socket_of(*words: str) -> str | None:
