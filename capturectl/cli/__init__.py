@@ -67,6 +67,10 @@ def _help(*, asked: bool) -> int:
 def _run(words: list[str]) -> int:
     def run() -> int:
         options = _read(words)
+        if hasattr(options, "host"):
+            from capturectl.cli import remote
+
+            return remote.run(options, words)
         status: int = options.run(options)
         return status
 

@@ -36,7 +36,7 @@ def require_stdout() -> None:
     Raises:
         CaptureError: It was closed before the command began.
     """
-    if sys.stdout is None:
+    if sys.stdout is None or not sys.stdout.writable():
         raise CaptureError("standard output is closed", "give a file name", code="stdout-closed")
 
 

@@ -3,7 +3,8 @@
 
 A command's definitions are noted down as argparse would take them. Known options with values
 that are right are read here; anything else (help, a wrong word, --option=value, groups) is left
-to argparse, which reads the same definitions. A test holds the two to the same result.
+to argparse, which reads the same definitions. A test holds the two to the same result; but words
+may stand on both sides of an option here, as in `config check --json FILE`.
 """
 
 from __future__ import annotations
@@ -91,14 +92,10 @@ class Definitions:
         """Read a command's words."""
         values: dict[str, object] = {}
         texts: list[str] = []
-        is_over = False
         rest = iter(words)
         for word in rest:
             if word.startswith("-") and word != "-":
                 self._read_option(word, rest, values)
-                is_over = bool(texts)
-            elif is_over:
-                raise NotPlain  # argparse has its own ideas of words on both sides of an option
             else:
                 texts.append(word)
         if len(texts) > len(self._positionals):

@@ -5,16 +5,17 @@ from __future__ import annotations
 
 import contextlib
 import io
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capturectl.cli import commands, plain
-from capturectl.cli.parser import build_parser
+from capturectl.cli.parser import build_parser, command_parsers
 
-SHARED = {name for flags, _ in commands.SHARED_OPTIONS for name in flags.split(", ")[0].split()}
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def by_argparse(words: list[str]) -> dict[str, Any] | None:
@@ -29,13 +30,28 @@ def by_argparse(words: list[str]) -> dict[str, Any] | None:
 def words_of(command: str) -> st.SearchStrategy[list[str]]:
     """Return lines of a command: its flags, its choices, and words that fit or do not."""
     flags, choices = ["-S", "--socket"], ["-", "", "x.png", "1", "2.5", "-1", "nan", "--", "-h"]
-    for action in build_parser([command])._actions:
-        for name, parser in (getattr(action, "choices", None) or {}).items():
-            if name == command:
-                for argument in parser._actions:
-                    flags += argument.option_strings
-                    choices += map(str, argument.choices or ())
+    for argument in command_parsers(build_parser([command]))[command]._actions:
+        flags += argument.option_strings
+        choices += map(str, argument.choices or ())
     return st.lists(st.sampled_from([*flags, *choices, "--socket=x", "--frob"]), max_size=6)
+
+
+def options_first(words: list[str], command: str) -> Iterator[str]:
+    """Yield a line with its options before its words: argparse wants the words together."""
+    parsers = command_parsers(build_parser([command]))
+    valued = {f for a in parsers[command]._actions if a.nargs is None for f in a.option_strings}
+    rest, texts = iter(words), []
+    for word in rest:
+        if word.startswith("-") and word != "-":
+            yield word
+            if word in valued:
+                yield next(rest)
+        elif word == command and command not in texts:
+            texts.append(word)
+            yield word
+        else:
+            texts.append(word)
+    yield from texts[1:]
 
 
 @pytest.mark.parametrize("command", commands.names())
@@ -48,7 +64,7 @@ def test_a_line_that_is_read_is_read_as_argparse_reads_it(command: str, data: An
         read = vars(plain.read(words))
     except plain.NotPlain:
         return
-    expected = by_argparse(words)
+    expected = by_argparse([*options_first(words, command)])
     assert expected is not None, "argparse refuses what was read"
     comparable = {name: repr(value) for name, value in expected.items()}
     assert {name: repr(value) for name, value in read.items()} == comparable
