@@ -17,6 +17,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
     "Set up": {
         "config": "check or show the daemon's settings",
         "version": "print the versions of command and daemon",
+        "completion": "print the completions for a shell",
     },
 }
 """Group to its commands, each with its line in the help; the module of that name has the rest."""

@@ -107,3 +107,15 @@ class _VersionAction(argparse.Action):
 def arguments_of(parser: argparse.ArgumentParser) -> Sequence[argparse.Action]:
     """Return what a command takes, for manuals and completions."""
     return [a for a in parser._actions if a.help is not argparse.SUPPRESS]
+
+
+def command_parsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """Return the parsers of a parser's commands, by name."""
+    return {name: p for a in parser._actions for name, p in command_parsers_of(a).items()}
+
+
+def command_parsers_of(action: argparse.Action) -> dict[str, argparse.ArgumentParser]:
+    """Return the parsers that an argument chooses between; none for most."""
+    if not isinstance(action, argparse._SubParsersAction):
+        return {}
+    return {**action.choices}
