@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -23,6 +24,10 @@ def entry() -> NoReturn:
     Nothing is open any more by then, so the interpreter need not be taken apart: three
     milliseconds.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # The name of a file is any bytes, and must come out as it went in.
+        is_utf8 = sys.stdout.encoding == "utf-8"
+        sys.stdout.reconfigure(errors="surrogateescape" if is_utf8 else "backslashreplace")
     status = main()
     try:
         sys.stdout.flush()
@@ -110,36 +115,26 @@ def _report(error: CaptureError, *, as_json: bool) -> int:
 
 
 def _report_as_json(error: CaptureError) -> None:
-    from capturectl.cli.output import print_json
+    from capturectl.cli.output import forget_stdout, print_json
     from capturectl.errors import CaptureError
 
     try:
         print_json({"error": error.as_dict()}, "error")
         sys.stdout.flush()
     except (OSError, CaptureError):  # standard output may be what failed
-        _forget_stdout()
+        forget_stdout()
 
 
 def _system_error(error: OSError) -> CaptureError:
+    from capturectl.cli.output import forget_stdout
     from capturectl.errors import CaptureError
 
     if isinstance(error, BrokenPipeError):
-        _forget_stdout()
+        forget_stdout()
         return CaptureError(
             "standard output is closed", "its reader has gone", code="stdout-closed"
         )
     if not error.filename:
-        _forget_stdout()  # it may be what is full
+        forget_stdout()  # it may be what is full
     name = f"{error.filename}: " if error.filename else ""
     return CaptureError(f"{name}{error.strerror or error}")
-
-
-def _forget_stdout() -> None:
-    """Send what is still buffered nowhere: it would fail once more at exit, with a traceback."""
-    try:
-        number = sys.stdout.fileno()
-    except (OSError, ValueError):
-        return  # no file at all
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, number)
-    os.close(nowhere)

@@ -40,6 +40,20 @@ def require_stdout() -> None:
         raise CaptureError("standard output is closed", "give a file name", code="stdout-closed")
 
 
+def forget_stdout() -> None:
+    """Let go of a standard output that takes nothing any more.
+
+    What is still buffered would fail once more at exit, with a traceback.
+    """
+    try:
+        number = sys.stdout.fileno()
+    except (OSError, ValueError):
+        return  # it is no file
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, number)
+    os.close(nowhere)
+
+
 def write_stdout(data: bytes) -> None:
     """Write binary data to standard output.
 

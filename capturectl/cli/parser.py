@@ -12,7 +12,7 @@ from capturectl.cli import commands
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Any, NoReturn
 
 
@@ -37,6 +37,33 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
     def __init__(self, prog: str) -> None:
         # argparse would import shutil to find the width.
         super().__init__(prog, max_help_position=26, width=_columns() - 2)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        # Paragraphs are filled; what is indented is a table or an example.
+        parts = text.split("\n\n")
+        filled = [p if p.startswith((" ", "examples:")) else self._filled(p, width) for p in parts]
+        return "\n\n".join(filled)
+
+    def _format_usage(self, *arguments: Any) -> str:  # noqa: ANN401 - argparse's own
+        return self._filled(super()._format_usage(*arguments), self._width, " " * 9) + "\n\n"
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return self._filled(text, width).splitlines()
+
+    def _filled(self, text: str, width: int, indent: str = "") -> str:
+        import textwrap
+
+        return textwrap.fill(
+            " ".join(text.split()), width, subsequent_indent=indent, break_on_hyphens=False,
+            break_long_words=False,
+        )  # fmt: skip
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        # "-o, --output OUTPUT", as in the help of the whole.
+        if not action.option_strings or action.nargs == 0:
+            return super()._format_action_invocation(action)
+        value = self._format_args(action, self._get_default_metavar_for_optional(action))
+        return f"{', '.join(action.option_strings)} {value}"
 
 
 def _columns() -> int:
@@ -81,7 +108,16 @@ def _add_command(found: argparse._SubParsersAction[Parser], name: str, shared: P
         name, description=about, parents=[shared], epilog=examples and f"examples:\n{examples}"
     )
     module.add_arguments(command)
+    command.usage = f"%(prog)s [OPTION]... {' '.join(_places(command))}".rstrip()
     command.set_defaults(run=module.run)
+
+
+def _places(command: argparse.ArgumentParser) -> Iterator[str]:
+    """Yield the words with a place of their own, for the usage; the options are listed below."""
+    for action in arguments_of(command):
+        if not action.option_strings:
+            value = action.metavar or "|".join(map(str, action.choices or (action.dest,)))
+            yield f"[{value}]" if action.nargs in {"?", "*"} else str(value)
 
 
 def _shared() -> Parser:

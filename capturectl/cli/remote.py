@@ -84,8 +84,9 @@ class _File:
                 self.stdin = 0
             elif path not in {None, "-"}:
                 self.path, self.use = str(path), use
-        if not self.use and getattr(options, "file", None) not in {None, "-"} and not uses:
-            raise UsageError(f"{options.command} takes no FILE through ssh", "give -")
+        for dest, path in _named(options):
+            if dest not in uses:
+                raise UsageError(f"{path} would be a file of {options.host}", "redirect instead")
         if self.use in {WHOLE, GROWS} and getattr(options, "json", False):
             raise UsageError("--json, -H and FILE cannot go together", "leave one of them out")
 
@@ -120,6 +121,17 @@ class _File:
             if self.is_good:
                 memory.seek(0)
                 write_file(self.path, memory.read())
+
+
+def _named(options: Any) -> Iterator[tuple[str, str]]:
+    """Yield the arguments of a line that are files, by their definitions."""
+    from capturectl.cli.parser import arguments_of, build_parser, command_parsers
+
+    parser = command_parsers(build_parser([options.command]))[options.command]
+    for argument in arguments_of(parser):
+        path = getattr(options, argument.dest, None)
+        if argument.metavar in {"FILE", "PATH"} and path not in {None, "-"}:
+            yield argument.dest, path
 
 
 def _ssh(

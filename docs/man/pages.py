@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,7 +89,11 @@ def _add_command(page: Page, command: Command) -> None:
     page.subheading(command.name)
     page.item(" ".join(words), _sentence(command.summary))
     for paragraph in filter(str.strip, command.about.split("\n\n")):
-        page.paragraph(paragraph)
+        lines = textwrap.dedent(paragraph).splitlines()
+        if paragraph.startswith(" "):
+            page.literal(lines)
+        else:
+            page.paragraph(paragraph)
     for argument in (*command.places, *command.options):
         page.item(_tag(argument), _sentence(argument.help))
 

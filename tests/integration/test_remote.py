@@ -181,6 +181,16 @@ def test_without_ssh_the_line_says_so(environment: dict[str, str], here: Path) -
 
 
 @pytest.mark.slow
+def test_a_file_that_a_command_says_nothing_of_is_refused(
+    environment: dict[str, str], here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from capturectl.cli import main, snapshot
+
+    monkeypatch.delattr(snapshot, "FILES")
+    assert main(["-H", "board", "snapshot", "a.png"]) == 2
+
+
+@pytest.mark.slow
 def test_a_scripts_own_input_is_left_alone(environment: dict[str, str], here: Path) -> None:
     script = (
         f"printf '1\\n2\\n' | while read -r n; do {CAPTURECTL} -H board list >&2; echo $n; done"

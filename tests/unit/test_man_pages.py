@@ -11,7 +11,7 @@ import pytest
 
 from capturectl import errors, protocol
 from capturectl.cli import commands
-from capturectl.cli.parser import build_parser, command_parsers
+from capturectl.cli.parser import arguments_of, build_parser, command_parsers
 from captured.main import build_parser as daemon_parser
 from captured.settings import SETTINGS
 from docs.man import markdown, pages, roff
@@ -41,7 +41,7 @@ def test_every_argument_of_a_command_has_an_entry_under_its_name(command: str) -
     documented = {word for entry in entries[1:] for word in re.split(r", | ", entry)}
     wanted = {
         word
-        for action in parser._actions
+        for action in arguments_of(parser)
         for word in action.option_strings or [str(action.metavar or action.dest)]
     }
     assert wanted - shared - documented == set()
