@@ -162,7 +162,11 @@ def _ssh(
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int:
-    """Return the exit status; Ctrl-C reaches ssh by itself."""
+    """Return the exit status.
+
+    Ctrl-C reaches ssh by itself, which then ends with a status that says nothing of the command:
+    it may be 0. In a terminal that ssh has, Ctrl-C is a key like others and goes there.
+    """
     is_interrupted = False
     while process.returncode is None:
         try:
@@ -170,7 +174,7 @@ def _wait(process: subprocess.Popen[bytes]) -> int:
         except KeyboardInterrupt:
             is_interrupted = True
     status: int = process.returncode
-    if is_interrupted and status in {_SSH_FAILED, -2}:
+    if is_interrupted:
         return _INTERRUPTED
     return status if status >= 0 else 128 - status
 

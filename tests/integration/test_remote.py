@@ -202,16 +202,21 @@ def test_a_scripts_own_input_is_left_alone(environment: dict[str, str], here: Pa
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_both_sides_without_a_traceback(
-    environment: dict[str, str], here: Path, tmp_path: Path
+@pytest.mark.parametrize("handler", ["signal.SIG_DFL", "lambda *_: sys.exit(0)"])
+def test_ctrl_c_is_130_and_no_file_whatever_ssh_says(
+    handler: str, environment: dict[str, str], here: Path, tmp_path: Path
 ) -> None:
     slow = Path(environment["PATH"].split(":", 1)[0]) / "ssh"
-    slow.write_text(f"#!/bin/sh\ntouch {tmp_path}/begun\nexec sleep 60\n")
+    slow.write_text(
+        f"#!{sys.executable}\nimport pathlib, signal, sys\n"
+        f"signal.signal(signal.SIGINT, {handler})\n"
+        f"pathlib.Path('{tmp_path}/begun').touch()\nsignal.pause()\n"
+    )
     with subprocess.Popen(
-        [CAPTURECTL, "-H", "board", "list"], env=environment, cwd=here,
+        [CAPTURECTL, "-H", "board", "snapshot", "a.png"], env=environment, cwd=here,
         stderr=subprocess.PIPE, start_new_session=True,
     ) as process:  # fmt: skip
         wait_until((tmp_path / "begun").exists, "ssh runs")
         os.killpg(process.pid, signal.SIGINT)
         assert process.stderr is not None
-        assert (process.wait(), process.stderr.read()) == (130, b"")
+        assert (process.wait(), process.stderr.read(), names_in(here)) == (130, b"", [])
