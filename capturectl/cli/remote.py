@@ -52,7 +52,8 @@ def run(options: Any, words: Sequence[str]) -> int:
     if file.use:
         there = file.replaced(there)
         if file.use != READ and hasattr(module, "words_there"):
-            there += module.words_there(options)
+            at = there.index("--") if "--" in there else len(there)
+            there[at:at] = module.words_there(options)
     wants_terminal = getattr(module, "TERMINAL", False) and sys.stdout.isatty()
     with file.opened() as (stdin, stdout):
         status = _ssh(options.host, there, stdin, stdout, terminal=wants_terminal)

@@ -120,6 +120,14 @@ def test_the_extension_of_a_file_here_decides_what_is_encoded_there(
 
 
 @pytest.mark.slow
+def test_a_file_whose_name_begins_with_a_minus_is_one_too(
+    environment: dict[str, str], here: Path
+) -> None:
+    done = run("-H", "board", "snapshot", "--", "-a.ppm", env=environment, cwd=here)
+    assert (done.returncode, done.stderr, names_in(here)) == (0, b"", ["-a.ppm"])
+
+
+@pytest.mark.slow
 def test_binary_data_goes_through_standard_output(environment: dict[str, str], here: Path) -> None:
     words = ("-H", "board", "snapshot", "-t", "raw", "-")
     assert len(run(*words, env=environment, cwd=here).stdout) == 640 * 480 * 4

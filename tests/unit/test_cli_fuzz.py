@@ -71,7 +71,7 @@ def run(words: list[str]) -> tuple[object, str]:
 
 @pytest.mark.slow
 @settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @example(["-H", "x", "list"])
 @example(["-H", "\udcff", "snapshot", "\udcff"])
@@ -88,7 +88,7 @@ def test_any_line_ends_with_a_documented_status_and_at_most_a_line(words: list[s
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.sampled_from(names()), LINES)
 @pytest.mark.usefixtures("nowhere")
 def test_any_line_of_a_command_does_too(name: str, words: list[str]) -> None:
