@@ -103,8 +103,10 @@ def _mode_of(path: str) -> int | None:
 
 
 def _replace(path: str, data: bytes, mode: int | None) -> None:
-    # pathlib would do all this as well, and costs start-up time.
-    fd, temporary = _temporary(os.path.dirname(path))  # noqa: PTH120
+    # pathlib and tempfile would do all this as well, and cost start-up time.
+    directory = os.path.dirname(path)  # noqa: PTH120
+    temporary = f"{directory}/.capture-{os.urandom(8).hex()}"
+    fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with open(fd, "wb") as file:  # noqa: PTH123
             file.write(data)
@@ -114,12 +116,6 @@ def _replace(path: str, data: bytes, mode: int | None) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temporary)  # noqa: PTH108
         raise
-
-
-def _temporary(directory: str) -> tuple[int, str]:
-    """Make a file that only this user can read; tempfile would cost start-up time, too."""
-    path = os.path.join(directory, f".capture-{os.urandom(8).hex()}")  # noqa: PTH118
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), path
 
 
 def _umask() -> int:

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from importlib import import_module
 
 from capturectl.cli import commands
+from capturectl.cli.helptext import HelpFormatter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - argparse's own
         super().__init__(allow_abbrev=False, **options)
-        self.formatter_class = _Formatter
+        self.formatter_class = HelpFormatter
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         """End, when all of the help is written; a reader that has gone raises OSError here."""
@@ -31,49 +31,6 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and end with status 2."""
         self.exit(2, f"{self.prog}: {message}: see {self.prog} --help\n")
-
-
-class _Formatter(argparse.RawDescriptionHelpFormatter):
-    def __init__(self, prog: str) -> None:
-        # argparse would import shutil to find the width.
-        super().__init__(prog, max_help_position=26, width=_columns() - 2)
-
-    def _fill_text(self, text: str, width: int, indent: str) -> str:
-        # Paragraphs are filled; what is indented is a table or an example.
-        parts = text.split("\n\n")
-        filled = [p if p.startswith((" ", "examples:")) else self._filled(p, width) for p in parts]
-        return "\n\n".join(filled)
-
-    def _format_usage(self, *arguments: Any) -> str:  # noqa: ANN401 - argparse's own
-        return self._filled(super()._format_usage(*arguments), self._width, " " * 9) + "\n\n"
-
-    def _split_lines(self, text: str, width: int) -> list[str]:
-        return self._filled(text, width).splitlines()
-
-    def _filled(self, text: str, width: int, indent: str = "") -> str:
-        import textwrap
-
-        return textwrap.fill(
-            " ".join(text.split()), width, subsequent_indent=indent, break_on_hyphens=False,
-            break_long_words=False,
-        )  # fmt: skip
-
-    def _format_action_invocation(self, action: argparse.Action) -> str:
-        # "-o, --output OUTPUT", as in the help of the whole.
-        if not action.option_strings or action.nargs == 0:
-            return super()._format_action_invocation(action)
-        value = self._format_args(action, self._get_default_metavar_for_optional(action))
-        return f"{', '.join(action.option_strings)} {value}"
-
-
-def _columns() -> int:
-    words = os.environ.get("COLUMNS", "")
-    if words.isdigit() and int(words):
-        return max(int(words), 40)
-    try:
-        return max(os.get_terminal_size(1).columns, 40)
-    except (OSError, ValueError):
-        return 80
 
 
 def build_parser(words: Iterable[str]) -> Parser:

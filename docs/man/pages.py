@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from capturectl.cli import commands
 from capturectl.cli.describe import Argument, Command, describe, shared_options
+from capturectl.cli.helptext import table_entry
 from capturectl.protocol import DEFAULT_SOCKET
 from capturectl.version import VERSION
 from captured.config import DEFAULT_FILE, Config
@@ -90,7 +91,11 @@ def _add_command(page: Page, command: Command) -> None:
     page.item(" ".join(words), _sentence(command.summary))
     for paragraph in filter(str.strip, command.about.split("\n\n")):
         lines = textwrap.dedent(paragraph).splitlines()
-        if paragraph.startswith(" "):
+        entries = [table_entry(f" {line}") for line in lines]
+        if paragraph.startswith(" ") and all(entries):
+            for word, meaning in filter(None, entries):
+                page.item(bold(word), _sentence(meaning))
+        elif paragraph.startswith(" "):
             page.literal(lines)
         else:
             page.paragraph(paragraph)

@@ -179,7 +179,8 @@ def test_the_help_of_a_command_fits_the_terminal(name: str, width: int) -> None:
         [CAPTURECTL, name, "--help"], env=environment, capture_output=True, text=True, check=True
     )
     text, _, examples = done.stdout.partition("\nexamples:\n")
-    too_long = [line for line in text.splitlines() if len(line) > width and " " in line.strip()]
+    lines = [line for line in text.splitlines() if not line.startswith("  capturectl")]  # examples
+    too_long = [line for line in lines if len(line) > width and " " in line.strip()]
     assert (too_long, done.stderr, done.stdout.isascii()) == ([], "", True)
     assert examples.startswith("  ") or not examples
 
