@@ -68,7 +68,13 @@ def _show(settings: list[dict[str, Any]], *, as_json: bool) -> None:
 
 
 def _text(value: object) -> str:
-    return "-" if value in {None, ""} else str(value)
+    if value is None or value in ("", {}, []):
+        return "-"
+    if isinstance(value, dict | list):
+        import json
+
+        return json.dumps(value)
+    return str(value)
 
 
 def _ask_daemon(file: str | None) -> list[dict[str, Any]]:

@@ -30,6 +30,10 @@ _TOML_EXAMPLE = (
     'modeset = "preferred"',
     "buffers = 8",
 )
+_KINDS = {
+    str: "text", int: "whole number", float: "number", bool: "true or false", dict: "table",
+    list: "list",
+}  # fmt: skip
 _SEE_ALSO = {
     "capturectl": (("captured", 8), ("captured.toml", 5), ("capture-protocol", 7)),
     "captured": (("capturectl", 1), ("captured.toml", 5), ("capture-protocol", 7)),
@@ -186,13 +190,14 @@ def captured_toml(date: str) -> Page:
         "`capturectl config show` prints every setting and where it comes from."
     )
     page.heading("SETTINGS")
-    kinds = {str: "text", int: "whole number", float: "number"}
     for name, setting in SETTINGS.items():
         default = Config._field_defaults[name]
-        built_in = "unset" if default in {None, ""} else f"`{default}`"
+        is_set = default is not None and default not in ("", {}, [])
         rule = "" if setting.rule == "a text" else f" It is {setting.rule}."
-        text = f"{_sentence(setting.help)}{rule} ({kinds[setting.kind]}; built in: {built_in})"
-        page.item(bold(name), text)
+        kind = _KINDS[setting.kind]
+        built_in = f"built in: `{default}`" if is_set else "built in: unset"
+        live = "; a reload changes it" if getattr(setting, "is_live", False) else ""
+        page.item(bold(name), f"{_sentence(setting.help)}{rule} ({kind}; {built_in}{live})")
     page.heading("EXAMPLES")
     page.literal(_TOML_EXAMPLE)
     _add_see_also(page)
