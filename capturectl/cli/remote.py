@@ -88,8 +88,11 @@ class _File:
         for dest, path in _named(options):
             if dest not in uses:
                 raise UsageError(f"{path} would be a file of {options.host}", "redirect instead")
-        if self.use in {WHOLE, GROWS} and getattr(options, "json", False):
+        as_json = getattr(options, "json", False)
+        if self.use in {WHOLE, GROWS} and as_json:
             raise UsageError("--json, -H and FILE cannot go together", "leave one of them out")
+        if uses.get("file") == WHOLE and options.file is None and not as_json:
+            raise UsageError(f"without FILE it would be written on {options.host}", "name one")
 
     def replaced(self, words: list[str]) -> list[str]:
         """Return the words with - in place of the path."""

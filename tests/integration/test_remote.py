@@ -135,6 +135,15 @@ def test_binary_data_goes_through_standard_output(environment: dict[str, str], h
 
 
 @pytest.mark.slow
+def test_a_picture_without_a_name_is_not_left_there(
+    environment: dict[str, str], here: Path
+) -> None:
+    done = run("-H", "board", "snapshot", env=environment, cwd=here)
+    message = b"capturectl: without FILE it would be written on board: name one\n"
+    assert (done.returncode, done.stderr) == (2, message)
+
+
+@pytest.mark.slow
 def test_a_capture_that_fails_there_leaves_no_file_here(
     environment: dict[str, str], here: Path
 ) -> None:
