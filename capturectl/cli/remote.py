@@ -85,6 +85,9 @@ class _File:
                 self.stdin = 0
             elif path not in {None, "-"}:
                 self.path, self.use = str(path), use
+        self._check(options, uses)
+
+    def _check(self, options: Any, uses: dict[str, str]) -> None:
         for dest, path in _named(options):
             if dest not in uses:
                 raise UsageError(f"{path} would be a file of {options.host}", "redirect instead")
