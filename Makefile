@@ -8,7 +8,7 @@ KERNEL := $(or $(TEST_KERNEL_DIR),$(CACHE)/test-kernel)
 VM := tests/vm/run -k $(KERNEL)
 PACKAGES := $(shell sed 's/\#.*//' tests/vm/packages)
 
-.PHONY: help bench demo check lint types unit integration guest kernel packages venv dist clean
+.PHONY: help bench demo man check lint types unit integration guest kernel packages venv dist clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -38,11 +38,15 @@ guest: venv kernel ## tests on the real driver, in the guest
 kernel: packages ## the test kernel: User Mode Linux with VKMS (once, about 6 minutes)
 	@tests/vm/build-kernel $(KERNEL)
 
-bench: venv kernel ## figures: fan-out against C, misbehaving clients, memory, the real driver (15 minutes)
+bench: venv kernel ## figures: fan-out against C, misbehaving clients, memory, start-up, the real driver (15 minutes)
 	@$(BIN)/python -m tests.bench.fanout --json bench.json
 	@$(BIN)/python -m tests.bench.isolation
 	@$(BIN)/python -m tests.bench.memory
+	@$(BIN)/python -m tests.bench.startup
 	@$(VM) -- $(BIN)/python -m tests.bench.guest
+
+man: venv ## the manual pages, under build/man
+	@$(BIN)/python -m docs.man build/man
 
 packages: ## the Debian packages that the targets need
 	@missing=$$(dpkg-query -W -f '$${db:Status-Abbrev} $${Package}\n' $(PACKAGES) 2>&1 | \

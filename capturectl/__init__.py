@@ -81,12 +81,16 @@ __all__ = [  # noqa: RUF022 - the order of use
 
 
 def __getattr__(name: str) -> object:
-    # A command that prints its help must not wait for what a client needs.
+    # A command that prints its help must not wait for what a client needs, and `from capturectl
+    # import protocol` asks here first.
+    home = "version" if name == "__version__" else _home_of(name)
+    if not home:
+        raise AttributeError(f"module 'capturectl' has no attribute {name!r}")
     from importlib import import_module
 
-    if name == "__version__":
-        return import_module("capturectl.version").VERSION
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(f"capturectl.{home}"), name)
-    raise AttributeError(f"module 'capturectl' has no attribute {name!r}")
+    module = import_module(f"capturectl.{home}")
+    return getattr(module, "VERSION" if name == "__version__" else name)
+
+
+def _home_of(name: str) -> str:
+    return next((home for home, names in _HOMES.items() if name in names), "")

@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
 
-from capturectl.dmabuf import MappedDmabuf
 from capturectl.errors import ProtocolError
 from capturectl.fourcc import is_known, pixel_format
+from capturectl.typed import NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from capturectl import protocol
+    from capturectl.dmabuf import MappedDmabuf
     from capturectl.fd import OwnedFd
 
 Key = tuple[int, int, int]
@@ -52,6 +53,8 @@ class BufferTable:
             ProtocolError: The memory is smaller than the layout says.
             OSError: It cannot be mapped.
         """
+        from capturectl.dmabuf import MappedDmabuf  # who only looks needs no mmap
+
         try:
             _check(layout, os.lseek(fd.fileno(), 0, os.SEEK_END))
             dmabuf = MappedDmabuf(fd, layout.size)

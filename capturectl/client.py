@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
+import _socket as socket  # as in transport
 import contextlib
 import math
 import os
-import socket
 import struct
 import sys
 import time
-from typing import TYPE_CHECKING
 
 from capturectl import protocol
 from capturectl.conversation import Conversation, Subscribed
@@ -24,6 +23,7 @@ from capturectl.errors import (
 )
 from capturectl.transport import Transport
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any, Self

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from capturectl import protocol, wire_errors
 from capturectl.buffers import BufferTable
@@ -24,12 +23,14 @@ from capturectl.errors import (
 )
 from capturectl.event import Event, make_event
 from capturectl.fd import OwnedFd
-from capturectl.frame import Frame
 from capturectl.output import Output, make_output
+from capturectl.typed import Any, NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from capturectl.frame import Frame
     from capturectl.transport import Packet
 
 
@@ -313,6 +314,8 @@ class Conversation:
             frame.release()
 
     def _make_frame(self, stream: int, message: protocol.Frame, fence: OwnedFd | None) -> Frame:
+        from capturectl.frame import Frame  # who only looks takes none
+
         name = self.name_of(stream)
         if not name:
             raise ProtocolError(f"a FRAME of stream {stream}, which was never described")

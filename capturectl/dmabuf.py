@@ -8,8 +8,8 @@ import errno
 import fcntl
 import mmap
 import struct
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from capturectl.fd import OwnedFd
 

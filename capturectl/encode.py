@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
 
 from capturectl.errors import UsageError
 from capturectl.fourcc import fourcc_name
 from capturectl.pixels import RgbImage, to_rgb
 from capturectl.version import VERSION
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 

@@ -8,10 +8,10 @@ import fcntl
 import math
 import select
 import struct
-from typing import TYPE_CHECKING
 
 from capturectl.errors import CaptureLostError, CaptureTimeoutError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from capturectl.fd import OwnedFd
 

@@ -7,9 +7,8 @@ write and what a picture file can hold.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from capturectl.errors import CaptureUnsupportedError
+from capturectl.typed import NamedTuple
 
 MODIFIER_LINEAR = 0
 """Rows one after the other, pixels left to right."""

@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from capturectl.errors import CaptureClosedError, CaptureLostError
 from capturectl.fence import Fence
 from capturectl.fourcc import PixelFormat, pixel_format
 from capturectl.protocol import Source
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Self

@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from capturectl import protocol
 from capturectl.errors import ProtocolError
+from capturectl.typed import NamedTuple
 
 
 class Output(NamedTuple):

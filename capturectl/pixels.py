@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from capturectl.typed import NamedTuple
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from mmap import mmap

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum, IntFlag
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from capturectl.errors import ProtocolError
+from capturectl.typed import Any, Generic, NamedTuple, TypeVar
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from capturectl.errors import UsageError
+from capturectl.typed import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

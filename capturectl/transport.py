@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
+import _socket as socket  # `socket` takes three milliseconds to make enums of its numbers
 import array
 import contextlib
-import socket
-from typing import TYPE_CHECKING, NamedTuple
 
 from capturectl.errors import CaptureClosedError, CaptureLostError, ProtocolError
 from capturectl.fd import OwnedFd
 from capturectl.protocol import MAX_FDS, MAX_MESSAGE, Header, unpack_header
+from capturectl.typed import NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Self

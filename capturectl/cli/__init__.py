@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from typing import Any, NoReturn
 
     from capturectl.errors import CaptureError
 
@@ -15,16 +18,39 @@ _HELP = (["-h"], ["--help"], ["help"])
 _INTERRUPTED = 130
 
 
+def entry() -> NoReturn:
+    """Run capturectl as a process of its own.
+
+    Nothing is open any more by then, so the interpreter need not be taken apart: three
+    milliseconds.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # The name of a file is any bytes, and must come out as it went in.
+        is_utf8 = sys.stdout.encoding == "utf-8"
+        sys.stdout.reconfigure(errors="surrogateescape" if is_utf8 else "backslashreplace")
+    status = main()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, AttributeError):  # main has said so, or they are closed
+        pass
+    os._exit(status)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run capturectl; return its exit status."""
     # Not list(): the command of that name becomes an attribute of this package.
     words = [*(sys.argv[1:] if arguments is None else arguments)]
-    if words in _HELP or not words:
-        return _help(asked=bool(words))
+    if sys.stdout is None or sys.stderr is None:
+        from capturectl.cli.closed import stand_in
+
+        stand_in()
     try:
+        if words in _HELP or not words:
+            return _help(asked=bool(words))
         return _run(words)
     except KeyboardInterrupt:
-        if sys.stderr is not None and sys.stderr.isatty():
+        if sys.stderr.isatty():
             sys.stderr.write("\n")
         return _INTERRUPTED
 
@@ -35,56 +61,82 @@ def _help(*, asked: bool) -> int:
     if not asked:
         sys.stderr.write(usage())
         return 2
-    try:
-        sys.stdout.write(usage())
-        sys.stdout.flush()
-    except BrokenPipeError:
-        from capturectl.cli.output import forget_stdout
 
-        forget_stdout()
-    return 0
+    def run() -> int:
+        sys.stdout.write(usage())
+        return 0
+
+    return _guarded(run, as_json=False)
 
 
 def _run(words: list[str]) -> int:
+    def run() -> int:
+        options = _read(words)
+        if hasattr(options, "host"):
+            from capturectl.cli import remote
+
+            return remote.run(options, words)
+        status: int = options.run(options)
+        return status
+
+    return _guarded(run, as_json="--json" in words)
+
+
+def _guarded(run: Callable[[], int], *, as_json: bool) -> int:
+    """Run something to the last byte of its output; an error is one line and a status."""
     from capturectl.errors import CaptureError
 
     try:
-        from capturectl.cli.options import build_parser
-
-        options = build_parser(words).parse_args(words)
-        status: int = options.run(options)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        status = run()
+        sys.stdout.flush()
     except CaptureError as error:
-        return _report(error, "--json" in words)
+        return _report(error, as_json=as_json)
     except OSError as error:
-        return _report(_system_error(error), "--json" in words)
+        return _report(_system_error(error), as_json=as_json)
     return status
 
 
-def _report(error: CaptureError, as_json: bool) -> int:
-    if as_json and sys.stdout is not None:
-        from contextlib import suppress
+def _read(words: list[str]) -> Any:  # noqa: ANN401 - argparse's, or one like it
+    from capturectl.cli import plain
 
-        from capturectl.cli.output import print_json
+    try:
+        return plain.read(words)
+    except plain.NotPlain:
+        from capturectl.cli.parser import build_parser
 
-        with suppress(OSError):  # what is reported may be that it takes nothing any more
-            print_json({"error": error.as_dict()}, "error")
+        return build_parser(words).parse_args(words)
+
+
+def _report(error: CaptureError, *, as_json: bool) -> int:
+    if as_json:
+        _report_as_json(error)
     from capturectl.cli.table import printable
 
     sys.stderr.write(f"capturectl: {printable(str(error))}\n")
     return error.exit_code
 
 
+def _report_as_json(error: CaptureError) -> None:
+    from capturectl.cli.output import forget_stdout, print_json
+    from capturectl.errors import CaptureError
+
+    try:
+        print_json({"error": error.as_dict()}, "error")
+        sys.stdout.flush()
+    except (OSError, CaptureError):  # standard output may be what failed
+        forget_stdout()
+
+
 def _system_error(error: OSError) -> CaptureError:
+    from capturectl.cli.output import forget_stdout
     from capturectl.errors import CaptureError
 
     if isinstance(error, BrokenPipeError):
-        from capturectl.cli.output import forget_stdout
-
         forget_stdout()
         return CaptureError(
             "standard output is closed", "its reader has gone", code="stdout-closed"
         )
+    if not error.filename:
+        forget_stdout()  # it may be what is full
     name = f"{error.filename}: " if error.filename else ""
     return CaptureError(f"{name}{error.strerror or error}")

@@ -20,12 +20,19 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
     "Capture": {
         "snapshot": "capture one picture of an output into a file",
     },
+    "Set up": {
+        "config": "check or show the daemon's settings",
+        "version": "print the versions of command and daemon",
+        "completion": "print the completions for a shell",
+    },
 }
 """Group to its commands, each with its line in the help; the module of that name has the rest."""
 
 SHARED_OPTIONS = (
     ("-S, --socket SOCKET", "the daemon's socket (default: $CAPTURECTL_SOCKET, else\n"
      "/run/captured/captured.sock)"),
+    ("-H, --host HOST", "run the command on [USER@]HOST, through ssh; files are those\n"
+     "of this machine"),
 )  # fmt: skip
 """Flags, and what they are for; every command takes them, and so does capturectl before it."""
 
@@ -48,7 +55,7 @@ def summary(name: str) -> str:
 
 def usage() -> str:
     """Return the help of the whole command."""
-    lines = ["usage: capturectl [-S SOCKET] COMMAND [OPTION]...", ""]
+    lines = ["usage: capturectl [-S SOCKET] [-H HOST] COMMAND [OPTION]...", ""]
     lines += ["See what is really on the glass of this device.", ""]
     for group, commands in COMMANDS.items():
         lines.append(f"{group}:")

@@ -7,7 +7,6 @@ import contextlib
 import os
 import stat
 import sys
-import tempfile
 
 from capturectl.errors import CaptureError
 
@@ -37,16 +36,22 @@ def require_stdout() -> None:
     Raises:
         CaptureError: It was closed before the command began.
     """
-    if sys.stdout is None:
+    if sys.stdout is None or not sys.stdout.writable():
         raise CaptureError("standard output is closed", "give a file name", code="stdout-closed")
 
 
 def forget_stdout() -> None:
-    """Let go of a standard output whose reader has gone.
+    """Let go of a standard output that takes nothing any more.
 
     What is still buffered would fail once more at exit, with a traceback.
     """
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    try:
+        number = sys.stdout.fileno()
+    except (OSError, ValueError):
+        return  # it is no file
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, number)
+    os.close(nowhere)
 
 
 def write_stdout(data: bytes) -> None:
@@ -98,8 +103,10 @@ def _mode_of(path: str) -> int | None:
 
 
 def _replace(path: str, data: bytes, mode: int | None) -> None:
-    # pathlib would do all this as well, and costs start-up time.
-    fd, temporary = tempfile.mkstemp(prefix=".capture-", dir=os.path.dirname(path))  # noqa: PTH120
+    # pathlib and tempfile would do all this as well, and cost start-up time.
+    directory = os.path.dirname(path)  # noqa: PTH120
+    temporary = f"{directory}/.capture-{os.urandom(8).hex()}"
+    fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with open(fd, "wb") as file:  # noqa: PTH123
             file.write(data)

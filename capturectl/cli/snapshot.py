@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from capturectl.frame import Frame
 
 STDOUT = "-"
+FILES = {"file": "whole"}
 _EXTENSIONS = {"jpeg": "jpg"}
 _TEXT_FIELDS = ("output", "source", "driver", "format")
 
@@ -59,6 +60,11 @@ def run(options: argparse.Namespace) -> int:
         else:
             print(path)
     return 0
+
+
+def words_there(options: argparse.Namespace) -> list[str]:
+    """Return what FILE says of the picture, for a command that gets - in its place."""
+    return [] if options.type else ["-t", _kind(options)]
 
 
 def _kind(options: argparse.Namespace) -> str:

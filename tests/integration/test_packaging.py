@@ -33,14 +33,17 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_the_wheel_holds_the_two_packages_and_nothing_else(built: Path) -> None:
+def test_the_wheel_holds_the_two_packages_and_a_launcher_and_nothing_else(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        names = {name.split("/")[0] for name in archive.namelist()}
-    assert {name for name in names if not name.endswith(".dist-info")} == {
+        files = archive.namelist()
+    names = {name.split("/")[0] for name in files}
+    assert {name for name in names if not name.endswith((".dist-info", ".data"))} == {
         "capturectl",
         "captured",
     }
+    data = [name.partition("/")[2] for name in files if ".data/" in name]
+    assert data == ["scripts/capturectl"]
 
 
 @pytest.mark.slow

@@ -7,7 +7,8 @@ import pytest
 
 from capturectl.cli import main
 from capturectl.cli.commands import names
-from capturectl.cli.options import build_parser
+from capturectl.cli.helptext import HelpFormatter
+from capturectl.cli.parser import build_parser
 
 
 def socket_of(*words: str) -> str | None:
@@ -92,3 +93,51 @@ def test_a_command_line_that_cannot_be_read_exits_2(words: tuple[str, ...]) -> N
     with pytest.raises(SystemExit) as caught:
         main(words)
     assert caught.value.code == 2
+
+
+ABOUT = """\
+A paragraph that is longer than a narrow terminal is wide.
+
+  WORD, WORDS  what it means, at some length, so that it must be broken
+  X            short
+
+  capturectl an example that stays as it is, however long it may be
+"""
+
+
+@pytest.mark.parametrize(
+    ("width", "lines"),
+    [
+        (
+            62,
+            [
+                "A paragraph that is longer than a narrow terminal is wide.",
+                "",
+                "  WORD, WORDS  what it means, at some length, so that it must",
+                "               be broken",
+                "  X            short",
+                "",
+                "  capturectl an example that stays as it is, however long it may be",
+            ],
+        ),
+        (
+            32,
+            [
+                "A paragraph that is longer than",
+                "a narrow terminal is wide.",
+                "",
+                "  WORD, WORDS: what it means, at",
+                "      some length, so that it",
+                "      must be broken",
+                "  X: short",
+                "",
+                "  capturectl an example that stays as it is, however long it may be",
+            ],
+        ),
+    ],
+)
+def test_what_a_command_says_of_itself_is_fitted_to_the_terminal(
+    width: int, lines: list[str]
+) -> None:
+    formatter = HelpFormatter("x")
+    assert formatter._fill_text(ABOUT.rstrip(), width, "").splitlines() == lines

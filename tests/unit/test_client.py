@@ -181,7 +181,7 @@ def test_a_socket_that_this_user_may_not_use_is_not_allowed(
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr("capturectl.client._connect_within", refuse)
     with pytest.raises(errors.NotAllowedError, match="permission denied"):
         connect("/run/sock")
 
