@@ -29,7 +29,7 @@ from captured.output import PatternOutput, WritebackOutput
 from captured.reactor import Reactor
 from captured.server.hub import Hub
 from captured.server.limits import ClientLimits
-from captured.server.listener import Listener, Peer
+from captured.server.listener import Listener
 from captured.server.session import Session
 from captured.settings import SETTINGS
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from capturectl.transport import Transport
+    from captured.server.peer import Peer
 
 
 _STREAM = 1
@@ -58,8 +59,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     for name, setting in SETTINGS.items():
         parser.add_argument(
-            f"--{name}", type=setting.kind, metavar=setting.metavar, default=argparse.SUPPRESS,
-            help=setting.help,
+            f"--{name}", type=setting.from_text or setting.kind, metavar=setting.metavar,
+            default=argparse.SUPPRESS, help=setting.help,
         )  # fmt: skip
     parser.add_argument(
         "--show-config", action="store_true",

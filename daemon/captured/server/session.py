@@ -14,6 +14,7 @@ from capturectl.errors import (
     CaptureLostError,
     CaptureUnsupportedError,
     NoOutputError,
+    NotAllowedError,
     ProtocolError,
 )
 from captured import log
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from captured.capture.pool import Slot
     from captured.reactor import Timer
     from captured.server.hub import Hub
-    from captured.server.listener import Peer
+    from captured.server.peer import Peer
     from captured.server.stream import Stream
 
 
@@ -199,6 +200,7 @@ class Session:
         stream = self._hub.streams.get(header.stream)
         if stream is None:
             raise NoOutputError(f"there is no stream {header.stream}", "connect again")
+        self._hub.access.check(self.peer, stream.name)
         if header.stream in self._subscriptions:
             raise CaptureBusyError("this connection has the stream already", code="subscribed")
         if request.credits + self._held_of(header.stream) > protocol.MAX_CREDITS:
@@ -246,7 +248,7 @@ class Session:
             self._send_error(busy, header)
             return
         # Not counted against the outbox: they were asked for, and nothing else is waiting.
-        self._outbox.extend(self._hub.answer(request.what, header.serial))
+        self._outbox.extend(self._hub.answer(self, request.what, header.serial))
         self._flush()
 
     def _watch(self, request: protocol.Watch, header: protocol.Header) -> None:
@@ -366,13 +368,27 @@ class Session:
             subscription.sent if subscription else 0,
             subscription.skipped if subscription else 0,
             self._revoked,
-            *self.peer,
+            self.peer.pid,
+            self.peer.uid,
+            self.peer.gid,
             subscription.credits if subscription else 0,
             held if subscription else len(self.lent),
             subscription.max_fps_millihertz if subscription else 0,
             subscription.flags if subscription else 0,
             self.name,
         )
+
+    def check_access(self) -> None:
+        """Cut the client off if it has anything of a stream that it may not see any more.
+
+        Memory that it has mapped cannot be taken from it, so the buffers it knows are retired,
+        those of a subscription that has ended too.
+        """
+        try:
+            for stream_id in {*self._subscriptions, *self.known.values()}:
+                self._hub.access.check(self.peer, self._hub.streams[stream_id].name)
+        except NotAllowedError as error:
+            self.cut_off(error)
 
     def end_subscription(self, subscription: Subscription) -> None:
         """End it in good order; what is held stays held."""
