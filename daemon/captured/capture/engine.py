@@ -189,6 +189,10 @@ class Engine:
         if self._audience.remove(subscriber):
             self._rest_if_alone()
 
+    def set_linger(self, seconds: float) -> None:
+        """Change how long to stay attached after the last subscriber; from the next one on."""
+        self._settings = self._settings._replace(linger_s=seconds)
+
     def release(self, slot: Slot, holder: Subscriber) -> None:
         """A subscriber gives a slot back; with a credit again it gets the newest at once."""
         pool = self._pool
