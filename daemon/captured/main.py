@@ -212,7 +212,7 @@ class Daemon:
         self._listener = Listener(
             self._settings.socket, self._reactor, self._accept, self._settings.group
         )
-        log.info("ready on %s", self._settings.socket)
+        log.info("ready on %s", self._settings.socket, code="ready")
 
     def apply(self, settings: config.Config) -> None:
         """Change what can change while the daemon runs: see `Setting.is_live`."""
@@ -232,7 +232,7 @@ class Daemon:
 
     def _accept(self, transport: Transport, peer: Peer) -> None:
         if (reason := self._limits.refuse(peer.uid, self._hub.uids())) != "":
-            log.warning("%s refused: %s", peer, reason)
+            log.warning("%s refused: %s", peer, reason, code="refused")
             error = CaptureBusyError(reason, "close some, or try again later", code="capacity")
             with contextlib.suppress(OSError, CaptureError):
                 transport.send(protocol.ERROR.pack(to_message(error, fatal=True)))

@@ -43,7 +43,7 @@ class Reloader:
         try:
             wanted = config.load(self._path, self._overrides).config
         except CaptureError as error:
-            log.error("the settings stay as they are: %s", error)
+            log.error("the settings stay as they are: %s", error, code="reload-refused")
             return
         changed = {
             name: value
@@ -53,6 +53,6 @@ class Reloader:
         live = {name: value for name, value in changed.items() if SETTINGS[name].is_live}
         self.current = self.current._replace(**live)
         self._apply(self.current)
-        log.info("settings read; changed: %s", ", ".join(live) or "none")
+        log.info("settings read; changed: %s", ", ".join(live) or "none", code="reloaded")
         if waiting := [name for name in changed if name not in live]:
-            log.warning("needs a restart to change: %s", ", ".join(waiting))
+            log.warning("needs a restart to change: %s", ", ".join(waiting), code="restart-needed")

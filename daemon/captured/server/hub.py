@@ -184,5 +184,8 @@ class _StreamOutlet:
     def problem_changed(self, problem: CaptureError | None) -> None:
         is_mode = problem is not None and problem.code == "mode-changed"
         kind = Kind.MODE_CHANGED if is_mode else Kind.OUTPUT_STATE
-        log.info("%s: %s", self._stream.name, problem or state_of(None).name.lower())
+        log.info(
+            "%s: %s", self._stream.name, problem or state_of(None).name.lower(),
+            output=self._stream.name,
+        )  # fmt: skip
         self._hub.tell(kind, stream=self._stream, error=problem)

@@ -169,7 +169,7 @@ class Session:
         self.send(protocol.WELCOME.pack(self._hub.welcome(), serial=header.serial))
         for stream in self._hub.streams.values():
             self.describe(stream)
-        log.info("%s connected", self)
+        log.info("%s connected", self, code="connected")
         self._hub.tell(protocol.EventKind.CLIENT_CONNECTED, self)
 
     def _hello_missing(self) -> None:
@@ -187,11 +187,14 @@ class Session:
             except BaseException:
                 self._drop(subscription)
                 raise
+            log.info("%s: subscribed to %s", self, stream.name, output=stream.name)
             self._hub.tell(protocol.EventKind.SUBSCRIBED, self, stream=stream)
         except ProtocolError:
             raise
         except CaptureError as error:
-            log.info("%s: subscription refused: %s", self, error)
+            refused = self._hub.streams.get(header.stream)
+            name = str(header.stream) if refused is None else refused.name
+            log.info("%s: subscription to %s refused: %s", self, name, error, output=name)
             self._send_error(error, header)
 
     def _check_subscribe(self, request: protocol.Subscribe, header: protocol.Header) -> Stream:
@@ -327,7 +330,10 @@ class Session:
         )
 
     def _note_revoked(self, stream: Stream, sequence: int) -> None:
-        log.info("%s: held frame %d for too long", self, sequence)
+        log.info(
+            "%s: held frame %d for too long", self, sequence,
+            output=stream.name, sequence=sequence,
+        )  # fmt: skip
         self._hub.tell(protocol.EventKind.FRAME_REVOKED, self, stream=stream, sequence=sequence)
         self._revoked += 1
         if self._revocations is None:
@@ -420,7 +426,7 @@ class Session:
         if len(self._outbox) == 1:
             self._flush()
         elif len(self._outbox) > _OUTBOX_LIMIT:
-            log.warning("%s: does not read; cut off", self)
+            log.warning("%s: does not read; cut off", self, code="clogged")
             self.close()
 
     def _flush(self) -> None:
@@ -479,11 +485,16 @@ class Session:
         for subscription, picture in lent.values():
             subscription.give_back(picture.slot)
         self.known = {}
-        log.info("%s left", self)
+        log.info("%s left", self, code="left")
         self._hub.left(self)
 
     def __str__(self) -> str:
         return f"client {self.name or '?'} ({self.peer})"
+
+    @property
+    def log_fields(self) -> dict[str, object]:
+        """What the journal says of the client."""
+        return self.peer.log_fields | {"client": self.name or "?"}
 
 
 _HANDLERS: dict[int, tuple[protocol.Message[Any], Callable[[Session, Any, Any], None]]] = {
