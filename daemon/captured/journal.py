@@ -21,29 +21,22 @@ PREFIX = "CAPTURED_"
 class Journal:
     """A way to the journal. Open until `close()`; owns its socket."""
 
-    def __init__(self, path: str) -> None:
-        """Connect to SOCKET, or what stands in for it.
-
-        Raises:
-            OSError: There is no journal at the path.
-        """
+    def __init__(self, path: str = SOCKET) -> None:
+        """Get ready; whether anybody reads is seen with each entry."""
+        self._path = path
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        try:
-            self._socket.connect(path)
-        except OSError:
-            self._socket.close()
-            raise
 
     def send(self, priority: int, message: str, fields: Mapping[str, object]) -> bool:
-        """Send an entry; return whether it is in the journal.
+        """Send an entry; return whether the journal has it.
 
         A journal that is full for the moment loses the entry: the loop does not wait for it.
         """
         try:
-            self._socket.send(entry(priority, message, fields))
+            # With the address each time: the journal may have been started again.
+            self._socket.sendto(entry(priority, message, fields), self._path)
         except BlockingIOError:
             return True
-        except OSError:  # it was too long, or the journal is gone: standard error may do
+        except OSError:  # it is too long, or the journal is not there: standard error may do
             return False
         return True
 

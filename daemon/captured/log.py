@@ -14,7 +14,7 @@ import os
 import sys
 
 from capturectl.errors import CaptureError
-from captured import journal
+from captured.journal import Journal
 from captured.throttle import INTERVAL_S, Throttle
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -22,7 +22,7 @@ _SYSLOG = {"debug": 7, "info": 6, "warning": 4, "error": 3}
 
 _from = LEVELS.index("info")
 _to_journal = False
-_journal: journal.Journal | None = None
+_journal: Journal | None = None
 _throttle = Throttle()
 
 
@@ -37,7 +37,7 @@ def begin(level: str) -> None:
     _to_journal = _is_journal(2, os.environ.get("JOURNAL_STREAM", ""))
     if _journal is not None:
         _journal.close()
-    _journal = _open_journal() if _to_journal else None
+    _journal = Journal() if _to_journal else None
 
 
 def debug(message: str, *parts: object, **fields: object) -> None:
@@ -105,13 +105,6 @@ def _emit(level: str, line: str, fields: dict[str, object]) -> None:
         sys.stderr.write("".join(f"{prefix}{part}\n" for part in line.splitlines()))
     except (OSError, ValueError):
         return  # nobody reads the log; that must not end the daemon
-
-
-def _open_journal() -> journal.Journal | None:
-    try:
-        return journal.Journal(journal.SOCKET)
-    except OSError:
-        return None  # its stream is read all the same
 
 
 def _is_journal(fd: int, stream: str) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from capturectl.errors import CaptureBusyError
-from captured import journal, log
+from captured import log
 from captured.journal import Journal, entry
 from captured.server.peer import Peer
 from captured.throttle import BURST, Throttle
@@ -58,7 +58,7 @@ def reader(path: Path) -> Iterator[Reader]:
 def logged(reader: Reader, path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
     """The daemon's log, as under systemd."""
     found = os.fstat(2)
-    monkeypatch.setattr(journal, "SOCKET", str(path))
+    monkeypatch.setattr(log, "Journal", lambda: Journal(str(path)))
     monkeypatch.setattr(log, "_throttle", Throttle())
     monkeypatch.setenv("JOURNAL_STREAM", f"{found.st_dev}:{found.st_ino}")
     log.begin("info")
@@ -93,9 +93,22 @@ def test_a_code_brings_its_message_id() -> None:
     assert b"CAPTURED_CODE=busy\n" in raw
 
 
-def test_a_journal_that_is_not_there_is_an_error_with_its_errno(path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        Journal(str(path))
+def test_an_entry_is_not_in_a_journal_that_is_not_there(path: Path) -> None:
+    way = Journal(str(path))
+    assert not way.send(6, "x", {})
+    way.close()
+
+
+def test_a_journal_that_was_started_again_gets_the_next_entry(reader: Reader, path: Path) -> None:
+    way = Journal(str(path))
+    reader.socket.close()
+    assert not way.send(6, "lost", {})
+    path.unlink()
+    again = Reader(path)
+    assert way.send(6, "found", {})
+    assert [said["MESSAGE"] for said in again.read()] == ["found"]
+    again.socket.close()
+    way.close()
 
 
 def test_an_entry_that_is_too_long_is_not_in_the_journal(reader: Reader, path: Path) -> None:

@@ -108,6 +108,8 @@ class Session:
             self._refuse(error)
         except BlockingIOError:
             return
+        except ConnectionResetError:
+            self.close()  # it left with a frame unread
         except OSError as error:
             log.info("%s: %s", self, error)
             self.close()
