@@ -215,10 +215,15 @@ class Daemon:
         log.info("ready on %s", self._settings.socket, code="ready")
 
     def apply(self, settings: config.Config) -> None:
-        """Change what can change while the daemon runs: see `Setting.is_live`."""
+        """Change what can change while the daemon runs: see `Setting.is_live`.
+
+        Raises:
+            UsageError: Somebody who is allowed something is not there any more.
+        """
+        access = Access(parse_rules(settings.allow))  # it may fail; nothing has changed then
         log.begin(settings.log)
         self._limits = ClientLimits.from_rlimit(settings.quota)
-        self._hub.set_access(Access(parse_rules(settings.allow)))
+        self._hub.set_access(access)
         for stream in self._hub.streams.values():
             stream.engine.set_linger(settings.linger)
 

@@ -31,7 +31,8 @@ class Reloader:
             path: As for `config.load`.
             overrides: The same; the command line stays on top.
             current: What the daemon runs with.
-            apply: Takes settings of which only live ones differ from the current.
+            apply: Takes settings of which only live ones differ from the current; a CaptureError
+                leaves them as they are.
         """
         self._path = path
         self._overrides = overrides
@@ -42,17 +43,19 @@ class Reloader:
         """Read the settings; those that are wrong leave everything as it is."""
         try:
             wanted = config.load(self._path, self._overrides).config
+            changed = _changed(self.current, wanted)
+            live = {name: value for name, value in changed.items() if SETTINGS[name].is_live}
+            self._apply(self.current._replace(**live))
         except CaptureError as error:
             log.error("the settings stay as they are: %s", error, code="reload-refused")
             return
-        changed = {
-            name: value
-            for name, value in wanted._asdict().items()
-            if value != getattr(self.current, name)
-        }
-        live = {name: value for name, value in changed.items() if SETTINGS[name].is_live}
         self.current = self.current._replace(**live)
-        self._apply(self.current)
         log.info("settings read; changed: %s", ", ".join(live) or "none", code="reloaded")
         if waiting := [name for name in changed if name not in live]:
             log.warning("needs a restart to change: %s", ", ".join(waiting), code="restart-needed")
+
+
+def _changed(current: Config, wanted: Config) -> dict[str, Any]:
+    return {
+        name: value for name, value in wanted._asdict().items() if value != getattr(current, name)
+    }

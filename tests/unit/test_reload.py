@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from capturectl.errors import UsageError
 from captured import config
 from captured.config import Config
 from captured.reload import Reloader
@@ -76,6 +77,18 @@ def test_wrong_settings_change_nothing_and_are_named(
     said = capsys.readouterr().err
     assert said.startswith("captured: the settings stay as they are: ")
     assert str(running.file) in said
+
+
+def test_what_cannot_be_applied_is_refused(
+    running: Running, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(settings: Config) -> None:
+        raise UsageError("there is no group lab")
+
+    monkeypatch.setattr(running.reloader, "_apply", fail)
+    running.reload("linger = 9\n")
+    assert running.reloader.current.linger == 5.0
+    assert "the settings stay as they are: there is no group lab" in capsys.readouterr().err
 
 
 def test_after_wrong_settings_right_ones_are_taken(running: Running) -> None:
