@@ -39,6 +39,6 @@ def test_uninstalling_stops_the_service_and_leaves_nothing(stopped: None) -> Non
         service.uninstall()
         assert listing() == before
         assert not Path(f"/proc/{pid}").exists()
-        assert service.systemctl("list-units", "--all", "--no-legend", "captured*") == ""
+        assert service.show("LoadState") == "not-found"
     finally:
         service.install()

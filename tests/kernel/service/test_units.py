@@ -69,6 +69,7 @@ def test_it_may_open_no_device_but_cards(stopped: None) -> None:
     service.drop_in(
         "probe",
         "[Service]\nType=oneshot\nRestart=no\nStandardOutput=truncate:/run/probed\n"
+        "StandardError=null\n"
         f"ExecStart=\nExecStart=/bin/sh -c '{open_others}'\n",
     )
     try:
@@ -115,7 +116,7 @@ def test_a_card_with_a_writeback_connector_starts_what_is_enabled_for_it(stopped
     service.systemctl("enable", "captured.service")
     try:
         card_appears()
-        wait_until(service.SOCKET.exists, "the card starts the service")
+        wait_until(lambda: service.show("ActiveState") == "active", "the card starts the service")
     finally:
         service.systemctl("disable", "captured.service")
 
