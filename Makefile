@@ -6,9 +6,15 @@ BIN := $(VENV)/bin
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/captured
 KERNEL := $(or $(TEST_KERNEL_DIR),$(CACHE)/test-kernel)
 VM := tests/vm/run -k $(KERNEL)
+# Where `make install` goes, which Python runs it, and whether numpy and Pillow go along:
+# auto (where Python has none, and DESTDIR is empty), yes, no.
+DESTDIR ?=
+PREFIX ?= /usr/local
+PYTHON ?= /usr/bin/python3
+VENDOR ?= auto
 PACKAGES := $(shell sed 's/\#.*//' tests/vm/packages)
 
-.PHONY: help bench demo man check lint types unit integration guest kernel packages venv dist clean
+.PHONY: help bench demo man check lint types unit integration guest kernel packages venv dist install uninstall clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -70,6 +76,12 @@ $(VENV)/stamp: pyproject.toml tests/vm/packages | packages
 
 dist: venv ## wheel and sdist under dist/
 	@$(BIN)/python -m build --outdir dist .
+
+install: ## the commands, units and documents, under DESTDIR and PREFIX (/usr/local)
+	@packaging/install '$(DESTDIR)' '$(PREFIX)' '$(PYTHON)' '$(VENDOR)'
+
+uninstall: ## take away exactly what install has placed
+	@packaging/uninstall '$(DESTDIR)' '$(PREFIX)'
 
 clean: ## remove what the targets made here; the kernel stays in its cache
 	rm -rf $(VENV) dist build demo artifacts .mypy_cache .ruff_cache .pytest_cache

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from capturectl.errors import UsageError
 from capturectl.fourcc import fourcc_code
 from capturectl.protocol import DEFAULT_SOCKET
+from captured.server.access import parse_rules
 from captured.settings import SETTINGS
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ class Config(NamedTuple):
     output: str = ""
     socket: str = DEFAULT_SOCKET
     group: str = ""
+    allow: dict[str, list[str]] = {}  # noqa: RUF012 - nobody changes a value of the settings
+    quota: int = 0
     modeset: str = "keep"
     format: str = ""
     buffers: int = 6
@@ -69,6 +72,7 @@ def load(path: str | None, overrides: Mapping[str, Any]) -> Loaded:
         for name, value in part.items():
             values[name] = _checked(origin, name, value)
             origins[name] = origin
+    _check_names(origins.get("allow", ""), values.get("allow", {}))
     return Loaded(Config(**values), origins)
 
 
@@ -92,6 +96,13 @@ def _read(file: str) -> dict[str, Any]:
         raise UsageError(f"{file}: {error.strerror}", "name another --config") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{file}: {error}", "correct the file") from error
+
+
+def _check_names(origin: str, allow: Mapping[str, list[str]]) -> None:
+    try:
+        parse_rules(allow)
+    except UsageError as error:
+        raise UsageError(f"{origin}: {error.reason}", error.hint) from error
 
 
 def _checked(origin: str, name: str, value: object) -> object:

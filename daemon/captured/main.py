@@ -9,7 +9,7 @@ import gc
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from capturectl import protocol
 from capturectl.errors import (
@@ -27,16 +27,19 @@ from captured.drm.resources import read_resources
 from captured.drm.route import no_writeback
 from captured.output import PatternOutput, WritebackOutput
 from captured.reactor import Reactor
+from captured.reload import Reloader
+from captured.server.access import Access, parse_rules
 from captured.server.hub import Hub
 from captured.server.limits import ClientLimits
-from captured.server.listener import Listener, Peer
+from captured.server.listener import Listener
 from captured.server.session import Session
 from captured.settings import SETTINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from capturectl.transport import Transport
+    from captured.server.peer import Peer
 
 
 _STREAM = 1
@@ -58,8 +61,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     for name, setting in SETTINGS.items():
         parser.add_argument(
-            f"--{name}", type=setting.kind, metavar=setting.metavar, default=argparse.SUPPRESS,
-            help=setting.help,
+            f"--{name}", type=setting.from_text or setting.kind, metavar=setting.metavar,
+            default=argparse.SUPPRESS, help=setting.help,
         )  # fmt: skip
     parser.add_argument(
         "--show-config", action="store_true",
@@ -69,6 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--examine", action="store_true",
         help="look at the cards, print what was seen as JSON, and end; `capturectl doctor` judges",
     )  # fmt: skip
+    parser.add_argument("--check-config", action="store_true", help="check the settings, and end")
     parser.add_argument("--version", action="version", version=f"captured {VERSION}")
     return parser
 
@@ -76,18 +80,20 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the daemon until SIGTERM or SIGINT; return its exit status."""
     options = vars(build_parser().parse_args(arguments))
-    show = options.pop("show_config")
+    path, show, check = (options.pop(name) for name in ("config", "show_config", "check_config"))
     is_examination = options.pop("examine", False)
     try:
         if is_examination:
             from captured.examine import examine  # what no daemon needs
 
-            return examine(options.pop("config"), options)
-        loaded = config.load(options.pop("config"), options)
+            return examine(path, options)
+        loaded = config.load(path, options)
         if show:
             return _show(loaded)
+        if check:
+            return 0
         log.begin(loaded.config.log)
-        return _run(loaded.config)
+        return _run(loaded.config, path, options)
     except CaptureError as error:
         sys.stderr.write(f"captured: {error}\n")
         return error.exit_code
@@ -108,12 +114,14 @@ def _show(loaded: config.Loaded) -> int:
     return 0
 
 
-def _run(settings: config.Config) -> int:
+def _run(settings: config.Config, path: str | None, options: Mapping[str, Any]) -> int:
     with contextlib.ExitStack() as stack:
         reactor = stack.enter_context(Reactor())
         daemon = Daemon(_build_output(settings, reactor, stack), settings, reactor)
         try:
             reactor.handle_signals((signal.SIGTERM, signal.SIGINT), lambda _: reactor.stop())
+            reloader = Reloader(path, options, settings, daemon.apply)
+            reactor.handle_signals((signal.SIGHUP,), lambda _: reloader.reload())
             daemon.start()
             # What exists by now stays. A collection in the middle of a stream costs frames;
             # the hub collects when an output is let go of.
@@ -198,9 +206,10 @@ class Daemon:
         self._driver = output.driver
         self._instance = int.from_bytes(os.urandom(8), "little")
         self._listener: Listener | None = None
-        self._limits = ClientLimits.from_rlimit()
+        self._limits = ClientLimits.from_rlimit(settings.quota)
         self._output = output
         self._hub = Hub(reactor, {_STREAM: output.stream}, self._welcome)
+        self._hub.set_access(Access(parse_rules(settings.allow)))
 
     def start(self) -> None:
         """Check the outputs, clean up after a crash, and listen.
@@ -212,7 +221,20 @@ class Daemon:
         self._listener = Listener(
             self._settings.socket, self._reactor, self._accept, self._settings.group
         )
-        log.info("ready on %s", self._settings.socket)
+        log.info("ready on %s", self._settings.socket, code="ready")
+
+    def apply(self, settings: config.Config) -> None:
+        """Change what can change while the daemon runs: see `Setting.is_live`.
+
+        Raises:
+            UsageError: Somebody who is allowed something is not there any more.
+        """
+        access = Access(parse_rules(settings.allow))  # it may fail; nothing has changed then
+        log.begin(settings.log)
+        self._limits = ClientLimits.from_rlimit(settings.quota)
+        self._hub.set_access(access)
+        for stream in self._hub.streams.values():
+            stream.engine.set_linger(settings.linger)
 
     def close(self) -> None:
         """Say goodbye to every client, give the displays back, stop listening."""
@@ -224,7 +246,7 @@ class Daemon:
 
     def _accept(self, transport: Transport, peer: Peer) -> None:
         if (reason := self._limits.refuse(peer.uid, self._hub.uids())) != "":
-            log.warning("%s refused: %s", peer, reason)
+            log.warning("%s refused: %s", peer, reason, code="refused")
             error = CaptureBusyError(reason, "close some, or try again later", code="capacity")
             with contextlib.suppress(OSError, CaptureError):
                 transport.send(protocol.ERROR.pack(to_message(error, fatal=True)))

@@ -122,7 +122,9 @@ class Reactor:
         for number in numbers:
             self._old_handlers[number] = signal.signal(number, note)
         # The interpreter writes a byte here, so that epoll returns and the handler has run.
-        self._old_wakeup = signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        old_wakeup = signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        if old_wakeup != self._wake_write:
+            self._old_wakeup = old_wakeup
 
     def _drain_wakeups(self, events: int) -> None:
         try:

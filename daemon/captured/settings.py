@@ -11,11 +11,13 @@ from capturectl.protocol import DEFAULT_SOCKET
 from captured import log
 from captured.capture.pool import MINIMUM
 from captured.drm.modeset import is_wish
+from captured.server.access import allow_from_text, is_allow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MOST_BUFFERS = 64
+_MOST_CLIENTS = 1024
 _LONGEST_S = 86400.0 * 365
 
 
@@ -23,7 +25,7 @@ class Setting(NamedTuple):
     """One setting."""
 
     kind: type
-    """str, int or float."""
+    """str, int, float or dict."""
     metavar: str
     """What stands for the value in the help."""
     help: str
@@ -31,6 +33,10 @@ class Setting(NamedTuple):
     """What a value must be, to end the sentence "NAME VALUE is not"."""
     allows: Callable[[Any], bool] = lambda _: True
     """Whether a value of that kind is one."""
+    is_live: bool = False
+    """Whether `systemctl reload` changes it; the others wait for a restart."""
+    from_text: Callable[[str], Any] | None = None
+    """How the command line's text becomes a value; None when its kind does that."""
 
 
 def _is(pattern: str) -> Callable[[str], bool]:
@@ -56,6 +62,17 @@ SETTINGS = {
     ),
     "socket": Setting(str, "PATH", f"where clients connect (usually {DEFAULT_SOCKET})"),
     "group": Setting(str, "NAME", "group whose members may connect (empty: root alone)"),
+    "allow": Setting(
+        dict, "[OUTPUT=]WHO,...[;...]",
+        "who of those who may connect may see an output: users and @groups, by name or number "
+        "(nothing: everybody; otherwise an output that is not named is for root alone)",
+        "a table of outputs, or *, with lists of users and @groups", is_allow, is_live=True,
+        from_text=allow_from_text,
+    ),
+    "quota": Setting(
+        int, "N", "connections that one user may have at once (0: three quarters of all)",
+        f"a whole number from 0 to {_MOST_CLIENTS}", _between(0, _MOST_CLIENTS), is_live=True,
+    ),
     "modeset": Setting(
         str, "keep|preferred|WxH[@HZ]", "what to do with a dark display: leave it, or light it",
         "keep, preferred or WxH[@HZ]", is_wish,
@@ -88,11 +105,11 @@ SETTINGS = {
     ),
     "linger": Setting(
         float, "SEC", "stay attached for so long after the last client has gone",
-        _SECONDS, _between(0, _LONGEST_S),
+        _SECONDS, _between(0, _LONGEST_S), is_live=True,
     ),
     "log": Setting(
         str, "LEVEL", f"what is worth a line in the log: {', '.join(log.LEVELS)}",
-        f"one of {', '.join(log.LEVELS)}", _is("|".join(log.LEVELS)),
+        f"one of {', '.join(log.LEVELS)}", _is("|".join(log.LEVELS)), is_live=True,
     ),
 }  # fmt: skip
 """Setting to what it is. The defaults are those of `captured.config.Config`."""

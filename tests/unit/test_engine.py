@@ -1210,6 +1210,18 @@ def test_it_stays_attached_for_the_linger_time_and_no_longer(
     assert not source.is_attached
 
 
+def test_a_new_linger_time_holds_for_the_next_who_leaves(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    engine.set_linger(2 * LINGER_S)
+    engine.unsubscribe(subscribed(engine))
+    finish(clock, source)
+    clock.advance(2 * LINGER_S - 0.01)
+    assert source.is_attached
+    clock.advance(0.02)
+    assert not source.is_attached
+
+
 def test_it_stays_attached_while_another_subscriber_is_there(
     engine: Engine, clock: FakeClock, source: FakeSource
 ) -> None:

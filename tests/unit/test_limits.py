@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import resource
 
+import pytest
+
 from captured.server.limits import ClientLimits
 
 LIMITS = ClientLimits(total=8, per_uid=6)
@@ -35,3 +37,13 @@ def test_the_limits_leave_the_daemon_descriptors_of_its_own() -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert 0 < limits.per_uid < limits.total <= raised - 64
+
+
+@pytest.mark.parametrize(("asked", "given"), [(1, 1), (5, 5)])
+def test_the_operator_may_say_what_one_user_gets(asked: int, given: int) -> None:
+    assert ClientLimits.from_rlimit(asked).per_uid == given
+
+
+def test_one_user_never_gets_more_than_there_is() -> None:
+    limits = ClientLimits.from_rlimit(10**6)
+    assert limits.per_uid == limits.total

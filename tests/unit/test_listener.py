@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from capturectl.errors import CaptureBusyError, CaptureError, NotAllowedError
-from captured.server.listener import Listener, Peer
+from captured.server.listener import Listener
+from captured.server.peer import Peer
 from tests.support.fakes import VirtualReactor
 
 if TYPE_CHECKING:
@@ -211,7 +212,9 @@ def test_a_new_connection_comes_with_the_process_at_its_other_end(door: Door, pa
     door.open(path)
     door.knock(path)
     door.reactor.run_once(0)
-    assert [peer for _, peer in door.guests] == [Peer(os.getpid(), os.getuid(), os.getgid())]
+    assert [peer for _, peer in door.guests] == [
+        Peer(os.getpid(), os.getuid(), os.getgid(), frozenset(os.getgroups()))
+    ]
 
 
 def test_all_connections_that_wait_are_accepted_in_one_batch(door: Door, path: Path) -> None:

@@ -372,6 +372,17 @@ def test_closing_gives_the_signals_back() -> None:
     assert signal.set_wakeup_fd(-1) == -1
 
 
+def test_signals_may_be_asked_for_in_more_than_one_call() -> None:
+    got: list[int] = []
+    with Reactor() as reactor:
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            reactor.handle_signals((number,), got.append)
+            signal.raise_signal(number)
+            reactor.run_once(0)
+    assert got == [signal.SIGUSR1, signal.SIGUSR2]
+    assert signal.set_wakeup_fd(-1) == -1
+
+
 # -- running ----------------------------------------------------------------------------------
 
 

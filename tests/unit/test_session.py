@@ -18,8 +18,9 @@ from capturectl.protocol import ByeReason, ErrorCode, ErrorFlag, Source, State
 from capturectl.transport import Transport
 from captured.capture.engine import Engine, Settings
 from captured.capture.pacing import Policy
+from captured.server.access import Access, Rule
 from captured.server.hub import Hub
-from captured.server.listener import Peer
+from captured.server.peer import Peer
 from captured.server.session import Session
 from captured.server.stream import OutputLook, Stream
 from tests.support.fakes import GEOMETRY, FakeSource, VirtualReactor
@@ -997,6 +998,60 @@ def test_root_may_cut_off_anybody(world: World, client: Client) -> None:
     client.session.peer = Peer(1, 0, 0)
     assert names(world.ask(client, disconnect(other.session.number))) == ["DONE"]
     assert_cut(other, other.read(), "disconnected")
+
+
+# -- who may see what ---------------------------------------------------------------------------
+
+ANNA, BERTA = 1000, 2000  # clients are Anna's unless a test says otherwise
+
+
+def only_for(uid: int) -> Access:
+    return Access({"HDMI-A-1": Rule(frozenset({uid}), frozenset())})
+
+
+def test_whoever_may_not_see_an_output_is_denied_its_frames_and_stays_connected(
+    world: World, client: Client
+) -> None:
+    world.hub.set_access(only_for(BERTA))
+    (received,) = world.ask(client, subscribe())
+    assert (received.body.code, received.body.word) == (ErrorCode.DENIED, "not-allowed")
+    assert not client.hung_up
+    assert world.engine.subscriber_count == 0
+
+
+def test_whoever_may_see_an_output_gets_its_frames(world: World, client: Client) -> None:
+    world.hub.set_access(only_for(ANNA))
+    world.ask(client, subscribe())
+    assert "FRAME" in names(world.finish(client))
+
+
+def test_whoever_may_not_see_an_output_is_not_told_of_its_planes(
+    world: World, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plane = protocol.PlaneStatus(32, 77, 0, 0, 0, 64, 32, 0, "primary", "sway")
+    monkeypatch.setattr(world.stream, "_planes", lambda: [plane])
+    assert "PLANE" in names(world.ask(client, query(protocol.Query.PLANES)))
+    world.hub.set_access(only_for(BERTA))
+    assert names(world.ask(client, query(protocol.Query.PLANES))) == ["DONE"]
+
+
+def test_a_subscriber_who_may_not_see_it_any_more_is_cut_off(world: World, client: Client) -> None:
+    world.ask(client, subscribe())
+    other = greeted(world)
+    world.hub.set_access(only_for(BERTA))
+    assert_cut(client, client.read(), "not-allowed")
+    assert not other.hung_up
+
+
+def test_the_buffers_that_he_knows_are_not_written_again(world: World, client: Client) -> None:
+    world.ask(client, subscribe())
+    frame = only(world.finish(client), "FRAME")
+    world.ask(client, unsubscribe())
+    known = set(client.session.known)
+    world.hub.set_access(only_for(BERTA))
+    assert_cut(client, client.read(), "not-allowed")
+    assert frame.body.buffer in {slot.index for slot in known}
+    assert all(slot.is_tainted for slot in known)
 
 
 @pytest.mark.parametrize("number", [0, 77])

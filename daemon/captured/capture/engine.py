@@ -189,6 +189,10 @@ class Engine:
         if self._audience.remove(subscriber):
             self._rest_if_alone()
 
+    def set_linger(self, seconds: float) -> None:
+        """Change how long to stay attached after the last subscriber; from the next one on."""
+        self._settings = self._settings._replace(linger_s=seconds)
+
     def release(self, slot: Slot, holder: Subscriber) -> None:
         """A subscriber gives a slot back; with a credit again it gets the newest at once."""
         pool = self._pool
@@ -342,7 +346,7 @@ class Engine:
             self._refusals = 0
             self._give_up(error)
             return
-        log.info("%s: %s", self.name, error)
+        log.info("%s: %s", self.name, error, output=self.name)
         for alarm in (self._pause, self._due):
             alarm.clear()
         self._drain_jobs()
@@ -550,7 +554,10 @@ class Engine:
         slot = _slot_of(job)
         self._take_back(slot)
         slot.give_back()
-        log.warning("%s: capture %d failed, errno %d", self.name, job.number, -result.status)
+        log.warning(
+            "%s: capture %d failed, errno %d", self.name, job.number, -result.status,
+            output=self.name, sequence=job.number, code="failed-capture",
+        )  # fmt: skip
         if self._failures >= _FAILURES_LIMIT:
             self._fail_all(
                 CaptureLostError(
@@ -572,7 +579,10 @@ class Engine:
             return
         number = self._jobs[0].number
         self._lost += 1
-        log.error("%s: the fence of capture %d did not signal in time", self.name, number)
+        log.error(
+            "%s: the fence of capture %d did not signal in time", self.name, number,
+            output=self.name, sequence=number, code="lost-capture",
+        )  # fmt: skip
         self.outlet.capture_lost(number)
         self._missed += len(self._jobs) - 1  # those behind it may have been taken for it
         self._abandon_jobs()
@@ -583,11 +593,17 @@ class Engine:
         """Say whether a capture made in doubt was written by its own job; then doubt is over."""
         slot = _slot_of(job)
         if slot.memory.is_poisoned():
-            log.error("%s: capture %d signalled, but was not written", self.name, job.number)
+            log.error(
+                "%s: capture %d signalled, but was not written", self.name, job.number,
+                output=self.name, sequence=job.number, code="not-written",
+            )  # fmt: skip
             self._quarantine(slot)
             self._doubt()
             return False
-        log.info("%s: capture %d proved that fences are in step again", self.name, job.number)
+        log.info(
+            "%s: capture %d proved that fences are in step again", self.name, job.number,
+            output=self.name, sequence=job.number,
+        )  # fmt: skip
         self._step, self._failed_proofs = Step.IN_STEP, 0
         self._tell_state(None)
         return True

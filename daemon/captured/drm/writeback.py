@@ -347,7 +347,10 @@ class WritebackSource:
         # Quirk(vkms): a job in the commit that attaches is lost when the next commit comes
         # within the same frame; the connector is attached alone.
         self._attach_request(way).commit(allow_modeset=True)
-        log.info("attached %s to %s (%s)", connector.name, way.crtc.name, way.display.name)
+        log.info(
+            "attached %s to %s (%s)", connector.name, way.crtc.name, way.display.name,
+            output=way.display.name,
+        )  # fmt: skip
         request = AtomicReq(self._card)
         request.add(connector.connector_id, connector.properties, "WRITEBACK_FB_ID", 0)
         slot = request.add_out_fence(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 from capturectl import protocol
 from capturectl.errors import CaptureError, CaptureLostError, NoOutputError, NotAllowedError
 from captured import log
+from captured.server.access import Access
 from captured.server.stream import state_of
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class Hub:
         self.reactor = reactor
         self.streams = streams
         self.welcome = welcome
+        self.access = Access()
+        """Who may see what; `set_access` changes it."""
         self.sessions: dict[int, Session] = {}
         self._watchers: set[Session] = set()
         self._count = 0
@@ -67,6 +70,12 @@ class Hub:
         if session.is_greeted:
             self.tell(Kind.CLIENT_LEFT, session)
 
+    def set_access(self, access: Access) -> None:
+        """Change who may see what; who has what he may not see any more is cut off."""
+        self.access = access
+        for session in tuple(self.sessions.values()):
+            session.check_access()
+
     def disconnect(self, asker: Session, number: int) -> None:
         """Cut a client off because another asks for it.
 
@@ -89,7 +98,7 @@ class Hub:
 
     # -- answers ------------------------------------------------------------------------------
 
-    def answer(self, what: int, serial: int) -> Iterator[bytes]:
+    def answer(self, asker: Session, what: int, serial: int) -> Iterator[bytes]:
         """Yield the answers to a QUERY, the DONE that ends them included."""
         now_ns = self.reactor.now_ns()
         for stream in self.streams.values():
@@ -97,7 +106,7 @@ class Hub:
                 yield from stream.describe(serial)
             if what & protocol.Query.ENGINES:
                 yield stream.engine_status(now_ns, serial)
-            if what & protocol.Query.PLANES:
+            if what & protocol.Query.PLANES and self.access.admits(asker.peer, stream.name):
                 yield from stream.planes(serial)
         if what & protocol.Query.CLIENTS:
             for session in self.sessions.values():
@@ -175,5 +184,8 @@ class _StreamOutlet:
     def problem_changed(self, problem: CaptureError | None) -> None:
         is_mode = problem is not None and problem.code == "mode-changed"
         kind = Kind.MODE_CHANGED if is_mode else Kind.OUTPUT_STATE
-        log.info("%s: %s", self._stream.name, problem or state_of(None).name.lower())
+        log.info(
+            "%s: %s", self._stream.name, problem or state_of(None).name.lower(),
+            output=self._stream.name,
+        )  # fmt: skip
         self._hub.tell(kind, stream=self._stream, error=problem)

@@ -22,14 +22,18 @@ class ClientLimits(NamedTuple):
     """One user cannot take the places of all others; root may."""
 
     @classmethod
-    def from_rlimit(cls) -> ClientLimits:
-        """Take as many as RLIMIT_NOFILE leaves, after raising it as far as is allowed."""
+    def from_rlimit(cls, per_uid: int = 0) -> ClientLimits:
+        """Take as many as RLIMIT_NOFILE leaves, after raising it as far as is allowed.
+
+        Args:
+            per_uid: What one user gets at most; 0 gives him three quarters of all.
+        """
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         wanted = _MOST + _OWN_FDS
         allowed = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
         total = max(1, allowed - _OWN_FDS)
-        return cls(total, max(1, total * 3 // 4))
+        return cls(total, min(total, per_uid) if per_uid else max(1, total * 3 // 4))
 
     def refuse(self, uid: int, connected: Sequence[int]) -> str:
         """Say why a user may not connect; empty when he may.

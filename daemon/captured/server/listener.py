@@ -8,17 +8,18 @@ import errno
 import os
 import socket
 import stat
-import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from capturectl.errors import CaptureBusyError, CaptureError, NotAllowedError, UsageError
 from capturectl.transport import Transport
 from captured import log
+from captured.server.peer import peer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from captured.reactor import Reactor, Timer
+    from captured.server.peer import Peer
 
 
 _BACKLOG = 64
@@ -26,18 +27,6 @@ _REST_S = 0.1
 _ACCEPTS_AT_ONCE = 16
 _SEND_BUFFER = 4608
 """Bytes. The default would queue seconds of stale frames for a client that does not read."""
-_UCRED = struct.Struct("=iII")  # Kernel: include/linux/socket.h, struct ucred
-
-
-class Peer(NamedTuple):
-    """The process at the other end, as it was when it connected."""
-
-    pid: int
-    uid: int
-    gid: int
-
-    def __str__(self) -> str:
-        return f"pid {self.pid} uid {self.uid}"
 
 
 class Listener:
@@ -135,8 +124,7 @@ class Listener:
                 return
             connection.setblocking(False)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-            raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-            self._accept(Transport(connection), Peer(*_UCRED.unpack(raw)))
+            self._accept(Transport(connection), peer_of(connection))
 
     def _rest(self, error: OSError) -> None:
         """Leave the waiting client in the backlog for a while: EMFILE does not pass at once."""

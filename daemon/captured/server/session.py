@@ -14,6 +14,7 @@ from capturectl.errors import (
     CaptureLostError,
     CaptureUnsupportedError,
     NoOutputError,
+    NotAllowedError,
     ProtocolError,
 )
 from captured import log
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from captured.capture.pool import Slot
     from captured.reactor import Timer
     from captured.server.hub import Hub
-    from captured.server.listener import Peer
+    from captured.server.peer import Peer
     from captured.server.stream import Stream
 
 
@@ -107,6 +108,8 @@ class Session:
             self._refuse(error)
         except BlockingIOError:
             return
+        except ConnectionResetError:
+            self.close()  # it left with a frame unread
         except OSError as error:
             log.info("%s: %s", self, error)
             self.close()
@@ -168,7 +171,7 @@ class Session:
         self.send(protocol.WELCOME.pack(self._hub.welcome(), serial=header.serial))
         for stream in self._hub.streams.values():
             self.describe(stream)
-        log.info("%s connected", self)
+        log.info("%s connected", self, code="connected")
         self._hub.tell(protocol.EventKind.CLIENT_CONNECTED, self)
 
     def _hello_missing(self) -> None:
@@ -186,11 +189,14 @@ class Session:
             except BaseException:
                 self._drop(subscription)
                 raise
+            log.info("%s: subscribed to %s", self, stream.name, output=stream.name)
             self._hub.tell(protocol.EventKind.SUBSCRIBED, self, stream=stream)
         except ProtocolError:
             raise
         except CaptureError as error:
-            log.info("%s: subscription refused: %s", self, error)
+            refused = self._hub.streams.get(header.stream)
+            name = str(header.stream) if refused is None else refused.name
+            log.info("%s: subscription to %s refused: %s", self, name, error, output=name)
             self._send_error(error, header)
 
     def _check_subscribe(self, request: protocol.Subscribe, header: protocol.Header) -> Stream:
@@ -199,6 +205,7 @@ class Session:
         stream = self._hub.streams.get(header.stream)
         if stream is None:
             raise NoOutputError(f"there is no stream {header.stream}", "connect again")
+        self._hub.access.check(self.peer, stream.name)
         if header.stream in self._subscriptions:
             raise CaptureBusyError("this connection has the stream already", code="subscribed")
         if request.credits + self._held_of(header.stream) > protocol.MAX_CREDITS:
@@ -246,7 +253,7 @@ class Session:
             self._send_error(busy, header)
             return
         # Not counted against the outbox: they were asked for, and nothing else is waiting.
-        self._outbox.extend(self._hub.answer(request.what, header.serial))
+        self._outbox.extend(self._hub.answer(self, request.what, header.serial))
         self._flush()
 
     def _watch(self, request: protocol.Watch, header: protocol.Header) -> None:
@@ -325,7 +332,10 @@ class Session:
         )
 
     def _note_revoked(self, stream: Stream, sequence: int) -> None:
-        log.info("%s: held frame %d for too long", self, sequence)
+        log.info(
+            "%s: held frame %d for too long", self, sequence,
+            output=stream.name, sequence=sequence,
+        )  # fmt: skip
         self._hub.tell(protocol.EventKind.FRAME_REVOKED, self, stream=stream, sequence=sequence)
         self._revoked += 1
         if self._revocations is None:
@@ -366,13 +376,27 @@ class Session:
             subscription.sent if subscription else 0,
             subscription.skipped if subscription else 0,
             self._revoked,
-            *self.peer,
+            self.peer.pid,
+            self.peer.uid,
+            self.peer.gid,
             subscription.credits if subscription else 0,
             held if subscription else len(self.lent),
             subscription.max_fps_millihertz if subscription else 0,
             subscription.flags if subscription else 0,
             self.name,
         )
+
+    def check_access(self) -> None:
+        """Cut the client off if it has anything of a stream that it may not see any more.
+
+        Memory that it has mapped cannot be taken from it, so the buffers it knows are retired,
+        those of a subscription that has ended too.
+        """
+        try:
+            for stream_id in {*self._subscriptions, *self.known.values()}:
+                self._hub.access.check(self.peer, self._hub.streams[stream_id].name)
+        except NotAllowedError as error:
+            self.cut_off(error)
 
     def end_subscription(self, subscription: Subscription) -> None:
         """End it in good order; what is held stays held."""
@@ -404,7 +428,7 @@ class Session:
         if len(self._outbox) == 1:
             self._flush()
         elif len(self._outbox) > _OUTBOX_LIMIT:
-            log.warning("%s: does not read; cut off", self)
+            log.warning("%s: does not read; cut off", self, code="clogged")
             self.close()
 
     def _flush(self) -> None:
@@ -463,11 +487,16 @@ class Session:
         for subscription, picture in lent.values():
             subscription.give_back(picture.slot)
         self.known = {}
-        log.info("%s left", self)
+        log.info("%s left", self, code="left")
         self._hub.left(self)
 
     def __str__(self) -> str:
         return f"client {self.name or '?'} ({self.peer})"
+
+    @property
+    def log_fields(self) -> dict[str, object]:
+        """What the journal says of the client."""
+        return self.peer.log_fields | {"client": self.name or "?"}
 
 
 _HANDLERS: dict[int, tuple[protocol.Message[Any], Callable[[Session, Any, Any], None]]] = {
