@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from capturectl import protocol
-from capturectl.errors import CaptureBusyError
+from capturectl.errors import CaptureBusyError, CaptureLostError
 from capturectl.fourcc import fourcc_code
 from capturectl.protocol import ByeReason, ErrorCode, ErrorFlag, Source, State
 from capturectl.transport import Transport
@@ -959,6 +959,9 @@ def test_who_watches_hears_of_others_and_who_stops_does_not(world: World, client
     assert client.read() == []
 
 
+UNPLUGGED = CaptureLostError("HDMI-A-1 was unplugged", code="unplugged")
+
+
 def test_a_lost_capture_is_told_to_who_watches(world: World, client: Client) -> None:
     world.ask(client, protocol.WATCH.pack(protocol.Watch(1)))
     other = greeted(world)
@@ -971,6 +974,58 @@ def test_a_lost_capture_is_told_to_who_watches(world: World, client: Client) -> 
         (protocol.EventKind.OUTPUT_STATE, "out-of-step"),
     ]
     assert events[0].sequence == 1
+
+
+def test_an_output_that_changes_is_described_anew_to_everybody(
+    world: World, client: Client
+) -> None:
+    world.engine.outlet.output_changed(protocol.EventKind.OUTPUT_CHANGED, UNPLUGGED)
+    assert names(client.read()) == ["STREAM", "FORMAT", "FORMAT", "DONE"]
+
+
+def test_who_gets_frames_hears_what_has_changed_first(world: World, client: Client) -> None:
+    world.ask(client, subscribe())
+    world.engine.outlet.output_changed(protocol.EventKind.OUTPUT_CHANGED, UNPLUGGED)
+    state, *description = client.read()
+    assert names(description) == ["STREAM", "FORMAT", "FORMAT", "DONE"]
+    assert (state.name, state.body.state, state.body.word) == ("STATE", 1, "unplugged")
+
+
+@pytest.mark.parametrize(
+    "kind", [protocol.EventKind.OUTPUT_ADDED, protocol.EventKind.OUTPUT_REMOVED]
+)
+def test_the_engine_alone_says_when_frames_stop_and_come(
+    world: World, client: Client, kind: protocol.EventKind
+) -> None:
+    world.ask(client, subscribe())
+    world.engine.outlet.output_changed(kind, UNPLUGGED)
+    assert "STATE" not in names(client.read())
+
+
+def test_a_change_of_an_output_is_an_event(world: World, client: Client) -> None:
+    world.ask(client, protocol.WATCH.pack(protocol.Watch(1)))
+    world.engine.outlet.output_changed(protocol.EventKind.OUTPUT_CHANGED, UNPLUGGED)
+    event = client.read()[0].body
+    assert (event.kind, event.word) == (protocol.EventKind.OUTPUT_CHANGED, "unplugged")
+
+
+def test_who_does_not_read_hears_of_a_hundred_changes_once(world: World, client: Client) -> None:
+    world.clog(client)
+    for _ in range(1000):
+        world.engine.outlet.output_changed(protocol.EventKind.OUTPUT_CHANGED, UNPLUGGED)
+    received = []
+    for _ in range(20):
+        received += client.read()
+        world.reactor.turn()
+    assert names(received).count("STREAM") == 1
+    assert not client.hung_up
+
+
+def test_who_has_not_said_hello_hears_of_no_change(world: World) -> None:
+    stranger = world.connect()
+    world.engine.outlet.output_changed(protocol.EventKind.OUTPUT_CHANGED, UNPLUGGED)
+    world.reactor.turn()
+    assert stranger.read() == []
 
 
 def disconnect(number: int) -> bytes:
