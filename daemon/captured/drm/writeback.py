@@ -168,13 +168,17 @@ class WritebackSource:
 
     # -- looking ------------------------------------------------------------------------------
 
-    def look(self, taken: Collection[int] = ()) -> Outlook:
+    def look(self, taken: Collection[int] = (), found: Resources | None = None) -> Outlook:
         """Say how the output looks now; if all seems well, ask to be master for a moment.
+
+        Args:
+            taken: Ids of writeback connectors that serve other outputs.
+            found: What is on the card, if that was read just now.
 
         Raises:
             CaptureError: There is no such output, or no way to capture it.
         """
-        found = resources.read_resources(self._card)
+        found = found or resources.read_resources(self._card)
         way = self._choose(found, taken)
         problem: CaptureError | None = self._proved_problem
         if not way.is_lit and self._wishes.modeset == modeset.KEEP:
@@ -211,8 +215,11 @@ class WritebackSource:
         """
         return _choose_fourcc("the connector", fourccs, self._wishes.fourcc)
 
-    def prove(self) -> None:
+    def prove(self, *, probe: bool = True) -> None:
         """Ask the driver, with TEST_ONLY, whether it would attach; nothing changes.
+
+        Args:
+            probe: Whether a dark display is asked for its modes, which may take long.
 
         Raises:
             CaptureError: It would not; the reason says what it refused. OutputOffError for a
@@ -220,11 +227,11 @@ class WritebackSource:
         """
         try:
             with self._as_master():
-                found = resources.read_resources(self._card, probe=True)
+                found = resources.read_resources(self._card, probe=probe)
                 way = self._choose(found)
                 if way.is_lit:
                     self._prove_clone(found, way)
-                else:
+                elif probe or self._wishes.modeset == modeset.KEEP:
                     modeset.choose_mode(way, self._wishes.modeset)
         except CaptureError as error:
             # What passes is looked at anew each time, what the driver refuses is remembered.
