@@ -19,7 +19,7 @@ from captured.probe import Prober
 if TYPE_CHECKING:
     from captured.config import Config
     from captured.drm.card import Card
-    from captured.drm.resources import Resources
+    from captured.drm.resources import Plug
     from captured.hotplug import News
     from captured.reactor import Reactor
 
@@ -48,8 +48,8 @@ class CardUser(Protocol):
     def card_went(self, problem: CaptureError) -> None:
         """Use it no more, and say why when asked. Again and without a card it is fine."""
 
-    def connectors_read(self, found: Resources) -> None:
-        """Hear what is on the card, after something has changed."""
+    def connectors_read(self, plugs: tuple[Plug, ...]) -> None:
+        """Hear what is plugged into the card, after something has changed."""
 
 
 class CardWatch:
@@ -185,14 +185,14 @@ class CardWatch:
             self._retry_s = _FIRST_RETRY_S
             self._try_again()
 
-    def _connectors_read(self, card: Card, found: Resources | None) -> None:
+    def _connectors_read(self, card: Card, plugs: tuple[Plug, ...] | None) -> None:
         if card is not self._card:
             return
-        if found is None:
+        if plugs is None:
             if not _answers(card):
                 self._let_go()
         elif self._is_fit:
-            self._user.connectors_read(found)
+            self._user.connectors_read(plugs)
         else:
             self._try_again()
 

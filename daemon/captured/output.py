@@ -22,7 +22,7 @@ from captured.capture.replaceable import ReplaceableSource, is_gone
 from captured.capture.source import Geometry
 from captured.cards import no_card
 from captured.cardwatch import CardWatch
-from captured.drm.resources import read_resources
+from captured.drm.resources import Plug, read_plugs
 from captured.drm.uapi import DRM_MODE_DISCONNECTED
 from captured.drm.writeback import FlipQueue, Outlook, Wishes, WritebackSource
 from captured.server.stream import OutputLook, Stream
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from captured.config import Config
     from captured.drm.card import Card
-    from captured.drm.resources import Resources
     from captured.drm.shown import ShownPlane
     from captured.reactor import Reactor
 
@@ -59,7 +58,7 @@ class WritebackOutput:
         self._watch = CardWatch(settings, reactor, self)
         self._writeback: WritebackSource | None = None
         self._last = _unseen(settings.output)
-        self._shown: tuple[object, ...] = ()
+        self._plug: Plug | None = None
         source = ReplaceableSource(WritebackSource.kind, no_card(), self._watch.card_died)
         self._source = source
         self._engine = Engine(
@@ -147,10 +146,9 @@ class WritebackOutput:
     def _find_display(self, card: Card, name: str) -> WritebackSource:
         wishes = self._wishes._replace(name=name)
         source = WritebackSource(card, FlipQueue(card), wishes, self.stream.stream_id)
-        found = read_resources(card)
-        self._last = source.look(found=found)
+        self._last = source.look()
         source.pin(self._last.name)
-        self._shown = _shown(found, self._last)
+        self._plug = _plug_of(self._last.name, read_plugs(card))
         return source
 
     def card_went(self, problem: CaptureError) -> None:
@@ -165,17 +163,12 @@ class WritebackOutput:
         elif before is None or before.code != problem.code:
             self._tell(EventKind.OUTPUT_CHANGED, problem)
 
-    def connectors_read(self, found: Resources) -> None:
-        """See whether the display is another than clients were told of, and tell them."""
-        if self._writeback is None:
-            return
-        try:
-            now = _shown(found, self._writeback.look(found=found))
-        except (CaptureError, OSError) as error:
-            now = (str(error),)
-        before, self._shown = self._shown, now
-        if before != now:
-            news = _display_changed(self._last.name, before, now)
+    def connectors_read(self, plugs: tuple[Plug, ...]) -> None:
+        """See whether what is plugged in is other than clients were told, and tell them."""
+        name = self._last.name
+        before, self._plug = self._plug, _plug_of(name, plugs)
+        news = _compare(name, before, self._plug)
+        if news is not None:
             log.info("%s", news)
             self._tell(EventKind.OUTPUT_CHANGED, news)
 
@@ -294,24 +287,23 @@ def _unseen(name: str) -> Outlook:
     return Outlook(name, 0, 0, "", None, (), no_card())
 
 
-def _shown(found: Resources, outlook: Outlook) -> tuple[object, ...]:
-    """Return what clients should hear of when it is different."""
-    display = next(c for c in found.connectors if c.connector_id == outlook.connector_id)
-    code = outlook.problem.code if outlook.problem else ""
-    return display.connection != DRM_MODE_DISCONNECTED, display.modes, outlook.mode, code
+def _plug_of(name: str, plugs: tuple[Plug, ...]) -> Plug:
+    unplugged = Plug(name, DRM_MODE_DISCONNECTED, ())
+    return next((plug for plug in plugs if plug.name == name), unplugged)
 
 
-def _display_changed(
-    name: str, before: tuple[object, ...], now: tuple[object, ...]
-) -> CaptureError:
-    if len(now) > 1 and before[0] != now[0]:
-        if now[0]:
-            return CaptureLostError(f"{name} was plugged in", code="plugged")
-        lit = "its CRTC goes on, and so do frames" if now[2] else "plug a display in"
-        return CaptureLostError(f"{name} was unplugged", lit, code="unplugged")
-    if len(now) > 1 and before[1:2] != now[1:2]:
+def _compare(name: str, before: Plug | None, now: Plug) -> CaptureError | None:
+    """Return what is new about a plug; None when nothing is."""
+    was_in = before is not None and before.connection != DRM_MODE_DISCONNECTED
+    is_in = now.connection != DRM_MODE_DISCONNECTED
+    if was_in and not is_in:
+        hint = "frames go on for as long as its CRTC does"
+        return CaptureLostError(f"{name} was unplugged", hint, code="unplugged")
+    if is_in and not was_in:
+        return CaptureLostError(f"{name} was plugged in", code="plugged")
+    if before is not None and before.modes != now.modes:
         return CaptureLostError(f"{name} has other modes", code="modes-changed")
-    return CaptureLostError(f"{name} is not as it was", code="changed")
+    return None
 
 
 def _came(name: str, path: str) -> CaptureError:

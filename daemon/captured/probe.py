@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Reading what is on a card outside the loop: whoever probes a display holds locks for long."""
+"""Reading what is plugged into a card outside the loop: who probes a display holds locks long."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from capturectl.errors import CaptureError
 from capturectl.fd import OwnedFd
 from captured.drm.card import Card
-from captured.drm.resources import read_resources
+from captured.drm.resources import read_plugs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from captured.drm.resources import Resources
+    from captured.drm.resources import Plug
     from captured.reactor import Reactor
 
 
@@ -38,22 +38,22 @@ class Prober:
     def __init__(
         self,
         reactor: Reactor,
-        tell: Callable[[Card, Resources | None], None],
-        read: Callable[..., Resources] = read_resources,
+        tell: Callable[[Card, tuple[Plug, ...] | None], None],
+        read: Callable[..., tuple[Plug, ...]] = read_plugs,
     ) -> None:
         """Do nothing yet.
 
         Args:
             reactor: The loop; `tell` is called in it.
             tell: Hears of which card what was read; None when it could not be.
-            read: As `read_resources`.
+            read: As `read_plugs`.
         """
         self._reactor = reactor
         self._tell = tell
         self._read = read
         self._busy: _Wish | None = None
         self._next: _Wish | None = None
-        self._result: Resources | None = None
+        self._result: tuple[Plug, ...] | None = None
         self._done = OwnedFd(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK), "probe")
         reactor.watch(self._done.fileno(), self._finished)
 

@@ -12,7 +12,7 @@ import pytest
 from capturectl.errors import CaptureLostError
 from capturectl.fd import OwnedFd
 from captured.drm.card import Card
-from captured.drm.resources import Resources
+from captured.drm.resources import Plug
 from captured.probe import Prober
 from captured.reactor import Reactor
 from tests.support.fds import open_fds
@@ -20,7 +20,7 @@ from tests.support.fds import open_fds
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FOUND = Resources((), (), (), ())
+FOUND = (Plug("HDMI-A-1", 1, ()),)
 LONGEST_S = 10.0
 NAME = "the-card"
 
@@ -47,7 +47,7 @@ class SlowReader:
         self.begun = threading.Semaphore(0)
         self.may_end = threading.Semaphore(0)
 
-    def __call__(self, card: Card, *, probe: bool) -> Resources:
+    def __call__(self, card: Card, *, probe: bool) -> tuple[Plug, ...]:
         self.threads.append(threading.get_ident())
         self.probes.append(probe)
         os.fstat(card.fileno())
@@ -56,7 +56,7 @@ class SlowReader:
         answer = self.answers.pop(0) if self.answers else FOUND
         if isinstance(answer, Exception):
             raise answer
-        assert isinstance(answer, Resources)
+        assert isinstance(answer, tuple)
         return answer
 
 
@@ -65,7 +65,7 @@ class Probing:
 
     def __init__(self, reactor: Reactor) -> None:
         self.reader = SlowReader()
-        self.told: list[tuple[Card, Resources | None]] = []
+        self.told: list[tuple[Card, tuple[Plug, ...] | None]] = []
         self.prober = Prober(
             reactor, lambda card, found: self.told.append((card, found)), self.reader
         )

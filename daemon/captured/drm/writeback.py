@@ -168,17 +168,13 @@ class WritebackSource:
 
     # -- looking ------------------------------------------------------------------------------
 
-    def look(self, taken: Collection[int] = (), found: Resources | None = None) -> Outlook:
+    def look(self, taken: Collection[int] = ()) -> Outlook:
         """Say how the output looks now; if all seems well, ask to be master for a moment.
-
-        Args:
-            taken: Ids of writeback connectors that serve other outputs.
-            found: What is on the card, if that was read just now.
 
         Raises:
             CaptureError: There is no such output, or no way to capture it.
         """
-        found = found or resources.read_resources(self._card)
+        found = resources.read_resources(self._card)
         way = self._choose(found, taken)
         problem: CaptureError | None = self._proved_problem
         if not way.is_lit and self._wishes.modeset == modeset.KEEP:
