@@ -92,9 +92,8 @@ class World:
 
     def told(self) -> list[object]:
         """Return what everybody was told of the output since the last call."""
-        told = [
-            news for news in self.outlet.news if isinstance(news, tuple) and news[0] != "freed"
-        ]
+        news = (news for news in self.outlet.news if isinstance(news, tuple))
+        told = list[object](each for each in news if each[0] != "freed")
         self.outlet.news.clear()
         return told
 
