@@ -67,7 +67,7 @@ class CardWatch:
         self._is_fit = False
         """Whether the user has found on the card what it looks for."""
         self._was_shared = False
-        self._death: OSError | None = None
+        self._death: Exception | None = None
         self._hotplug: Hotplug | None = None
         self._prober = Prober(reactor, self._connectors_read)
         self._retry = Alarm(reactor, self._try_again)
@@ -133,7 +133,7 @@ class CardWatch:
 
     def _lack(self, error: CaptureError | OSError) -> None:
         """Go on without a card, or without anything on it that could be captured."""
-        if self._card is not None and isinstance(error, OSError) and is_gone(error):
+        if self._card is not None and is_gone(error):
             self._let_go(error)
         self._user.card_went(_problem_of(error))
         if self._hotplug is None:
@@ -144,7 +144,7 @@ class CardWatch:
 
     # -- going --------------------------------------------------------------------------------
 
-    def card_died(self, error: OSError) -> None:
+    def card_died(self, error: Exception) -> None:
         """Hear from anywhere that the card does not answer any more; acts in the next turn."""
         if self._death is None:
             self._death = error
@@ -155,7 +155,7 @@ class CardWatch:
         if self._card is not None and error is not None:
             self._let_go(error)
 
-    def _let_go(self, error: OSError | None = None) -> None:
+    def _let_go(self, error: Exception | None = None) -> None:
         """Close the card: a driver waits for that before it can be unloaded."""
         card, self._card = self._card, None
         if card is None:

@@ -89,16 +89,16 @@ class WritebackOutput:
         What stands in the way is logged: it may pass, and every client is told.
         """
         self._is_started = True
-        if self._writeback is not None:
-            self._settle(self._writeback, probe=True)
-        else:
+        if self._writeback is None:
             log.warning("waiting: %s", self._last.problem)
+            return
+        self._clean_up(self._writeback)
+        self._try(self._writeback.prove)
 
-    def _settle(self, source: WritebackSource, *, probe: bool) -> None:
+    def _clean_up(self, source: WritebackSource) -> None:
         path, last = self.stream.card, self._last
         log.info("%s (%s): %s through %s", path, self.driver, last.name, last.writeback)
         self._try(source.reconcile)
-        self._try(lambda: source.prove(probe=probe))
 
     def _try(self, step: Callable[[], object]) -> None:
         try:
@@ -129,7 +129,8 @@ class WritebackOutput:
         self._writeback = source
         self._source.put(source)
         if self._is_started:
-            self._settle(source, probe=False)
+            # No proof now: a compositor that has waited for the card wants to be its master.
+            self._clean_up(source)
             self._tell(EventKind.OUTPUT_ADDED, _came(self._last.name, card.path))
         self._engine.source_came(self._last.name, _policy(self.driver, self._settings))
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from capturectl.errors import CaptureError
 from capturectl.fd import OwnedFd
+from captured import log
 from captured.drm.card import Card
 from captured.drm.resources import read_plugs
 
@@ -76,9 +77,19 @@ class Prober:
     def _start(self, wish: _Wish) -> None:
         import _thread  # `threading` costs 0.2 MB more, for what is not needed here
 
-        own = Card(OwnedFd(os.dup(wish.card.fileno()), wish.card.path), wish.card.path)
-        self._busy = wish
-        _thread.start_new_thread(self._work, (own, wish.probe, self._done.fileno()))
+        path = wish.card.path
+        try:
+            own = Card(OwnedFd(os.dup(wish.card.fileno()), path), path)
+        except OSError as error:
+            log.warning("%s cannot be read: %s", path, error.strerror)
+            return
+        try:
+            _thread.start_new_thread(self._work, (own, wish.probe, self._done.fileno()))
+        except RuntimeError as error:  # as many as the service may have
+            log.warning("%s cannot be read: %s", path, error)
+            own.close()
+        else:
+            self._busy = wish
 
     def _work(self, card: Card, probe: bool, done: int) -> None:
         try:

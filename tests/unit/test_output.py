@@ -59,8 +59,8 @@ class FakeDisplay(FakeSource):
     def reconcile(self) -> None:
         self.done.append("reconcile")
 
-    def prove(self, *, probe: bool) -> None:
-        self.done.append(f"prove {probe}")
+    def prove(self) -> None:
+        self.done.append("prove")
 
     def attach(self) -> Geometry:
         self.done.append("attach")
@@ -164,14 +164,14 @@ def test_a_card_that_comes_before_the_start_is_no_news(make: Callable[..., World
     assert world.told() == []
     assert display.done == []
     world.output.start()
-    assert display.done == ["reconcile", "prove True"]
+    assert display.done == ["reconcile", "prove"]
 
 
-def test_a_card_that_comes_later_is_cleaned_up_and_told_of_without_asking_displays(
+def test_a_card_that_comes_later_is_cleaned_up_and_told_of_and_left_to_its_master(
     world: World,
 ) -> None:
     display = world.come()
-    assert display.done == ["reconcile", "prove False"]
+    assert display.done == ["reconcile"]
     assert world.told() == [("OUTPUT_ADDED", "card-came")]
     look = world.output.look()
     assert (look.name, look.connector_id, look.problem) == ("HDMI-A-1", 31, None)
@@ -243,7 +243,7 @@ def test_a_subscriber_gets_frames_again_of_the_card_that_came_back(world: World)
     world.reactor.turn()
     assert [picture.slot.generation for picture in subscriber.pictures] == [1, 2]
     assert subscriber.states == ["no-card", "reshaped", ""]
-    assert again.done == ["reconcile", "prove False", "attach"]
+    assert again.done == ["reconcile", "attach"]
 
 
 # -- something is plugged -----------------------------------------------------------------------

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import _thread
+import errno
 import os
 import threading
 from typing import TYPE_CHECKING, Any
@@ -169,3 +171,20 @@ def test_readings_leave_no_descriptor(probing: Probing, card: Card) -> None:
         probing.prober.ask(card, probe=True)
         probing.end()
     assert open_fds() == before
+
+
+@pytest.mark.parametrize("name", ["dup", "start_new_thread"])
+def test_a_reading_that_cannot_begin_is_left_out_and_the_next_is_not(
+    probing: Probing, card: Card, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EMFILE, "Too many") if name == "dup" else RuntimeError("Too many")
+
+    before = open_fds()
+    with monkeypatch.context() as patch:
+        patch.setattr(os if name == "dup" else _thread, name, refuse)
+        probing.prober.ask(card, probe=True)
+    assert open_fds() == before
+    probing.prober.ask(card, probe=True)
+    probing.end()
+    assert probing.told == [(card, FOUND)]

@@ -20,10 +20,8 @@ class Socket:
     """A replaceable source, and what it has said of deaths."""
 
     def __init__(self) -> None:
-        self.deaths: list[int | None] = []
-        self.source = ReplaceableSource(
-            SourceKind.WRITEBACK, NO_CARD, lambda error: self.deaths.append(error.errno)
-        )
+        self.deaths: list[Exception] = []
+        self.source = ReplaceableSource(SourceKind.WRITEBACK, NO_CARD, self.deaths.append)
 
 
 @pytest.fixture
@@ -86,7 +84,7 @@ def test_an_error_of_a_card_that_is_gone_is_told_and_raised(socket: Socket, code
     with pytest.raises(OSError, match="gone"):
         socket.source.attach()
     memory.close()
-    assert socket.deaths == [code, code]
+    assert socket.deaths == [inner.commit_error, inner.attach_error]
 
 
 def test_another_error_is_raised_alone(socket: Socket) -> None:
@@ -95,4 +93,27 @@ def test_another_error_is_raised_alone(socket: Socket) -> None:
     socket.source.put(inner)
     with pytest.raises(OSError, match="no"):
         socket.source.attach()
+    assert socket.deaths == []
+
+
+def test_a_refusal_because_the_card_is_gone_is_told_as_well(socket: Socket) -> None:
+    inner = FakeSource()
+    inner.attach_error = CaptureUnsupportedError("the driver refuses", code="attach-refused")
+    inner.attach_error.__cause__ = OSError(errno.ENODEV, "No such device")
+    socket.source.put(inner)
+    with pytest.raises(CaptureUnsupportedError, match="the driver refuses"):
+        socket.source.attach()
+    assert socket.deaths == [inner.attach_error]
+
+
+def test_a_lack_that_is_known_is_no_death(socket: Socket) -> None:
+    gone = CaptureUnsupportedError("gone", code="no-card")
+    gone.__cause__ = OSError(errno.ENODEV, "No such device")
+    socket.source.take_out(gone)
+    memory = FakeMemory()
+    with pytest.raises(CaptureUnsupportedError):
+        socket.source.attach()
+    with pytest.raises(CaptureUnsupportedError):
+        socket.source.commit(memory, 1)
+    memory.close()
     assert socket.deaths == []

@@ -6,12 +6,12 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, TypeVar
 
+from capturectl.errors import CaptureError
 from captured.capture.source import NO_VBLANK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from capturectl.errors import CaptureError
     from capturectl.protocol import Source as SourceKind
     from captured.capture.source import Fence, Geometry, Memory, Source, Vblank
 
@@ -29,7 +29,7 @@ class ReplaceableSource:
     has_fences = True
 
     def __init__(
-        self, kind: SourceKind, problem: CaptureError, died: Callable[[OSError], None]
+        self, kind: SourceKind, problem: CaptureError, died: Callable[[Exception], None]
     ) -> None:
         """Start without a source.
 
@@ -61,7 +61,7 @@ class ReplaceableSource:
         """Do a step, and tell when it fails because nothing is there any more."""
         try:
             return step()
-        except OSError as error:
+        except (OSError, CaptureError) as error:
             if is_gone(error):
                 self._died(error)
             raise
@@ -92,9 +92,10 @@ class ReplaceableSource:
 
     def commit(self, memory: Memory, number: int) -> Fence:
         """Start one capture; errors as of the source."""
+        source = self._need()
         try:
-            return self._need().commit(memory, number)
-        except OSError as error:
+            return source.commit(memory, number)
+        except (OSError, CaptureError) as error:
             if is_gone(error):
                 self._died(error)
             raise
@@ -112,6 +113,7 @@ class ReplaceableSource:
         return self._source.vblank_of(number) if self._source else NO_VBLANK
 
 
-def is_gone(error: OSError) -> bool:
-    """Whether an error says that the card itself is not there any more."""
-    return error.errno in _GONE
+def is_gone(error: BaseException) -> bool:
+    """Whether an error, or what caused it, says that the card itself is not there any more."""
+    errors = error, error.__cause__
+    return any(isinstance(each, OSError) and each.errno in _GONE for each in errors)

@@ -211,11 +211,8 @@ class WritebackSource:
         """
         return _choose_fourcc("the connector", fourccs, self._wishes.fourcc)
 
-    def prove(self, *, probe: bool = True) -> None:
+    def prove(self) -> None:
         """Ask the driver, with TEST_ONLY, whether it would attach; nothing changes.
-
-        Args:
-            probe: Whether a dark display is asked for its modes, which may take long.
 
         Raises:
             CaptureError: It would not; the reason says what it refused. OutputOffError for a
@@ -223,11 +220,11 @@ class WritebackSource:
         """
         try:
             with self._as_master():
-                found = resources.read_resources(self._card, probe=probe)
+                found = resources.read_resources(self._card, probe=True)
                 way = self._choose(found)
                 if way.is_lit:
                     self._prove_clone(found, way)
-                elif probe or self._wishes.modeset == modeset.KEEP:
+                else:
                     modeset.choose_mode(way, self._wishes.modeset)
         except CaptureError as error:
             # What passes is looked at anew each time, what the driver refuses is remembered.

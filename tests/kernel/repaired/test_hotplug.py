@@ -73,6 +73,7 @@ def test_a_card_that_goes_and_comes_back_is_served_again_to_who_was_streaming(
     scene = SceneProcess()
     daemon = start()
     with library.connect(str(daemon.socket)) as client, client.stream(timeout=0.5) as stream:
+        watch = Watch(client)
         before = take(stream, 5)
         scene.__exit__(None, None, None)
         module.announce_removal()
@@ -81,8 +82,10 @@ def test_a_card_that_goes_and_comes_back_is_served_again_to_who_was_streaming(
         assert stream.output.state is State.BLOCKED
         module.insert()
         with SceneProcess():
+            take_again(stream)
             after = take(stream, 30)
-    assert stream.problem is None
+    assert watch.states[0] == (State.BLOCKED, "no-card")
+    assert watch.states[-1] == (State.READY, "")
     assert {generation for generation, _ in after}.isdisjoint({g for g, _ in before})
     assert after[0][1] > before[-1][1]
     assert daemon.popen.poll() is None
