@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from capturectl import protocol
-from capturectl.errors import CaptureBusyError, CaptureLostError
+from capturectl.errors import CaptureBusyError, CaptureLostError, OutputOffError
 from capturectl.fourcc import fourcc_code
 from capturectl.protocol import ByeReason, ErrorCode, ErrorFlag, Source, State
 from capturectl.transport import Transport
@@ -26,6 +26,8 @@ from tests.support.fakes import GEOMETRY, FakeSource, VirtualReactor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from capturectl.errors import CaptureError
 
 STREAM_ID = 1
 POOL_SIZE = 8
@@ -90,6 +92,7 @@ class World:
     """A loop, an engine over a fake source, and the sessions of its clients."""
 
     def __init__(self) -> None:
+        self.problem: CaptureError | None = None
         self.reactor = VirtualReactor()
         self.source = FakeSource()
         self.engine = Engine(
@@ -109,7 +112,7 @@ class World:
 
     def _look(self) -> OutputLook:
         fourccs = (fourcc_code("XR24"), fourcc_code("RG24"))
-        return OutputLook("HDMI-A-1", 31, 51, "Writeback-1", GEOMETRY, fourccs, None)
+        return OutputLook("HDMI-A-1", 31, 51, "Writeback-1", GEOMETRY, fourccs, self.problem)
 
     def connect(self) -> Client:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -989,6 +992,14 @@ def test_who_gets_frames_hears_what_has_changed_first(world: World, client: Clie
     state, *description = client.read()
     assert names(description) == ["STREAM", "FORMAT", "FORMAT", "DONE"]
     assert (state.name, state.body.state, state.body.word) == ("STATE", 1, "unplugged")
+
+
+def test_who_waits_hears_again_what_is_in_the_way(world: World, client: Client) -> None:
+    world.ask(client, subscribe())
+    world.problem = OutputOffError("HDMI-A-1 is off")
+    world.engine.outlet.output_changed(protocol.EventKind.OUTPUT_CHANGED, UNPLUGGED)
+    state = client.read()[0].body
+    assert (state.state, state.word) == (2, "output-off")
 
 
 @pytest.mark.parametrize(

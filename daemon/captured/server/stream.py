@@ -109,9 +109,13 @@ class Stream:
         return self._describe_look(self._look(), serial)
 
     def tell(self, news: CaptureError) -> tuple[bytes, list[bytes]]:
-        """Return a STATE that says the news, and the description of the output as it is now."""
+        """Return a STATE and the description of the output as it is now.
+
+        STATE says the news where nothing is in the way, else what is.
+        """
         look = self._look()
-        body = protocol.StateChange(state_of(look.problem), news.code, news.reason, news.hint)
+        said = look.problem or news
+        body = protocol.StateChange(state_of(look.problem), said.code, said.reason, said.hint)
         state = protocol.STATE.pack(body, stream=self.stream_id)
         return state, self._describe_look(look)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ import capturectl as library
 from capturectl import protocol
 from capturectl.errors import CaptureTimeoutError, CaptureUnsupportedError
 from capturectl.protocol import EventKind, State
+from captured.drm.card import Card
 from tests.support import kernel, module
 from tests.support.processes import DaemonProcess, SceneProcess, capturectl, wait_until
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 ROUNDS = 20
 STORM = 1000
-PERIOD_S = 5.0
+SLICES, SLICE_S = 10, 0.8
 
 
 @pytest.fixture(autouse=True)
@@ -91,6 +93,27 @@ def test_a_card_that_goes_and_comes_back_is_served_again_to_who_was_streaming(
     assert daemon.popen.poll() is None
 
 
+def test_a_daemon_that_waits_for_a_dark_display_is_in_nobodys_way(
+    start: Callable[..., DaemonProcess],
+) -> None:
+    scene = SceneProcess()
+    daemon = start()
+    with library.connect(str(daemon.socket)) as client, client.stream(timeout=0.5) as stream:
+        take(stream, 5)
+        scene.__exit__(None, None, None)
+        module.announce_removal()
+        wait_for_problem(stream, "no-card")
+        module.remove()
+        module.insert()
+        wait_for_problem(stream, "output-off")
+        with Card.open(kernel.CARD) as card:
+            until = time.monotonic() + 2
+            while time.monotonic() < until:
+                card.take_master()  # as a compositor does that starts; it tries once
+                card.drop_master()
+                time.sleep(0.003)
+
+
 def test_who_connects_while_the_card_is_gone_is_told_so_and_served_when_it_is_back(
     start: Callable[..., DaemonProcess], tmp_path: Path
 ) -> None:
@@ -148,6 +171,59 @@ def test_a_daemon_whose_card_is_gone_does_nothing_at_all(
         module.announce_removal()
         wait_for_problem(stream, "no-card")
         assert cpu_in(daemon, 3) < 10_000_000
+        assert daemon.end() == 0
+
+
+DEAD = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <unistd.h>
+int ioctl(int fd, unsigned long request, void *argument) {
+    int (*real)(int, unsigned long, void *) = dlsym(RTLD_NEXT, "ioctl");
+    if ((request >> 8 & 0xff) == 'd' && access(FLAG, F_OK) == 0) { errno = ENODEV; return -1; }
+    return real(fd, request, argument);
+}
+"""
+"""Every ioctl of a card fails, as in the kernel after a surprise removal; VKMS knows none."""
+
+
+def test_a_card_that_dies_without_a_word_is_let_go_of_and_served_when_it_is_back(
+    scene: SceneProcess, socket: Path, tmp_path: Path
+) -> None:
+    flag, library_path = tmp_path / "dead", tmp_path / "dead.so"
+    words = [
+        "cc",
+        "-shared",
+        "-fPIC",
+        f'-DFLAG="{flag}"',
+        "-o",
+        str(library_path),
+        "-xc",
+        "-",
+        "-ldl",
+    ]
+    subprocess.run(words, check=True, input=DEAD, text=True)
+    with (
+        DaemonProcess(socket, prefix=("env", f"LD_PRELOAD={library_path}")) as daemon,
+        library.connect(str(socket)) as client,
+        client.stream(timeout=0.5) as stream,
+    ):
+        watch = Watch(client)
+        take(stream, 5)
+        flag.touch()
+        wait_for_problem(stream, "no-card")
+        assert not any("/dev/dri" in str(fd.readlink()) for fd in fds_of(daemon))
+        flag.unlink()
+        module.CARD_EVENT.write_text("add")
+        take_again(stream)
+        assert watch.states == [(State.BLOCKED, "no-card"), (State.READY, "")]
+        assert "Traceback" not in daemon.log()
+        assert daemon.end() == 0
+
+
+def fds_of(daemon: DaemonProcess) -> list[Path]:
+    return list(Path(f"/proc/{daemon.pid}/fd").iterdir())
 
 
 def test_events_say_that_the_card_went_and_came(start: Callable[..., DaemonProcess]) -> None:
@@ -258,13 +334,16 @@ def test_a_hundred_messages_during_a_stream_cost_it_no_frames(daemon: DaemonProc
         ThreadPoolExecutor() as pool,
     ):
         take(stream, 30)
-        undisturbed = pool.submit(frames_in, stream, PERIOD_S).result()
-        disturbed = pool.submit(frames_in, stream, PERIOD_S)
-        for _ in range(100):
-            module.tell_hotplug()
-            time.sleep(PERIOD_S / 100)
-        report(undisturbed=undisturbed, disturbed=disturbed.result())
-        assert disturbed.result() >= 0.97 * undisturbed
+        quiet = disturbed = 0
+        for _ in range(SLICES):  # in turns, for the machine has more to do than this
+            quiet += pool.submit(frames_in, stream, SLICE_S).result()
+            counting = pool.submit(frames_in, stream, SLICE_S)
+            for _ in range(100 // SLICES):
+                module.tell_hotplug()
+                time.sleep(SLICE_S * SLICES / 100)
+            disturbed += counting.result()
+        report(quiet=quiet, disturbed=disturbed)
+        assert disturbed >= 0.97 * quiet
         assert client.statistics().missed == 0
 
 
