@@ -22,7 +22,7 @@ _LONGEST = 8192  # Kernel: include/linux/kobject.h, UEVENT_BUFFER_SIZE, and the 
 _MOST_AT_ONCE = 1024
 _SETTLE_S = 0.05
 """A card that comes, goes or is plugged sends several messages; they are read together."""
-_GAP_S = 0.25
+_GAP_S = 0.5
 """Between two readings that said something, whatever the kernel sends meanwhile."""
 _DRM_MAJOR = b"226"
 
