@@ -11,7 +11,7 @@ from capturectl.errors import CaptureError, CaptureLostError, CaptureUnsupported
 from captured import log
 from captured.capture.alarm import Alarm
 from captured.capture.replaceable import is_gone
-from captured.cards import no_card, open_card
+from captured.cards import open_card
 from captured.drm.borrow import borrow_card
 from captured.hotplug import Hotplug
 from captured.probe import Prober
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.1, 6.4
-"""A new card's node is root's alone until udev has given it to its group."""
+"""A new card's node is root's alone until udev has given it to its group. The kernel's next
+message begins anew."""
 _UNTOLD_RETRY_S = 2.0
 """Where the kernel's messages are not heard, a card that is missing is looked for so often."""
 
@@ -136,6 +137,9 @@ class CardWatch:
         if self._card is not None and is_gone(error):
             self._let_go(error)
         self._user.card_went(_problem_of(error))
+        self._try_later()
+
+    def _try_later(self) -> None:
         if self._hotplug is None:
             self._retry.set_in(_UNTOLD_RETRY_S)
         elif self._card is None and self._retry_s <= _LAST_RETRY_S:
@@ -154,6 +158,7 @@ class CardWatch:
         error, self._death = self._death, None
         if self._card is not None and error is not None:
             self._let_go(error)
+            self._try_later()  # nobody has said that it is being removed
 
     def _let_go(self, error: Exception | None = None) -> None:
         """Close the card: a driver waits for that before it can be unloaded."""
@@ -224,6 +229,9 @@ def _answers(card: Card) -> bool:
 def _problem_of(error: CaptureError | OSError) -> CaptureError:
     if isinstance(error, CaptureError):
         return error
+    name = error.filename or "the card"
     if is_gone(error):
-        return no_card()
-    return CaptureLostError(f"{error.filename or 'the card'}: {error.strerror}", "is it gone?")
+        return CaptureUnsupportedError(
+            f"{name} does not answer", "it is captured again when it is back", code="no-card"
+        )
+    return CaptureLostError(f"{name}: {error.strerror}", "is it gone?")

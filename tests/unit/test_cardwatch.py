@@ -213,6 +213,14 @@ def test_a_card_that_stops_answering_is_let_go_of_in_the_next_turn(machine: Mach
     assert machine.user.news == ["came /dev/dri/card0", "no-card"]
 
 
+def test_a_card_that_died_without_a_message_is_tried_again_for_a_while(machine: Machine) -> None:
+    machine.watch.start()
+    for _ in range(20):
+        machine.watch.card_died(OSError(errno.ENODEV, "No such device"))
+        machine.clock.advance(60)
+    assert machine.tries == 8  # the last after 6.4 seconds: it does not go on like that for ever
+
+
 def test_when_messages_were_lost_a_card_that_does_not_answer_is_gone(machine: Machine) -> None:
     machine.watch.start()
     machine.answers = False
