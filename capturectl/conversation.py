@@ -181,7 +181,7 @@ class Conversation:
             NoOutputError: None of that name.
             UsageError: No name, and several outputs.
         """
-        names = ", ".join(output.name for output in self.outputs) or "none"
+        names = ", ".join(output.name for output in self.outputs if output.name) or "none"
         if name is None:
             if len(self.outputs) == 1:
                 return self.outputs[0]

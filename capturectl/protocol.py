@@ -173,6 +173,12 @@ class EventKind(IntEnum):
     FRAME_REVOKED = 10
     CLIENT_CUT_OFF = 11
     """The daemon hung up; the word says why."""
+    OUTPUT_ADDED = 12
+    """The output's card has come."""
+    OUTPUT_REMOVED = 13
+    """It has gone; the output stays in the list, and waits for it."""
+    OUTPUT_CHANGED = 14
+    """A display was plugged in or out, or has other modes; the word says which."""
 
 
 class ErrorFlag(IntFlag):

@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     for output in outputs:
         if output.reason:
             note = ": ".join(filter(None, (output.reason, output.hint)))
-            sys.stderr.write(printable(f"{output.name}: {note}") + "\n")
+            sys.stderr.write(printable(f"{output.name or 'no name yet'}: {note}") + "\n")
     return 0
 
 
@@ -73,7 +73,7 @@ def _error(output: Output) -> dict[str, str] | None:
 
 def _row(output: Output) -> tuple[str, ...]:
     return (
-        output.name,
+        output.name or "-",
         output.state.name.lower(),
         mode_text(output),
         (output.source.name or "").lower(),

@@ -23,6 +23,7 @@ class Config(NamedTuple):
     """Everything the operator may set; `captured.settings` says what each one is."""
 
     card: str = ""
+    missing: str = ""
     pattern: str = ""
     output: str = ""
     socket: str = DEFAULT_SOCKET

@@ -12,19 +12,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from capturectl import protocol
-from capturectl.errors import (
-    CaptureBusyError,
-    CaptureError,
-    CaptureUnsupportedError,
-    NotAllowedError,
-)
+from capturectl.errors import CaptureBusyError, CaptureError
 from capturectl.version import VERSION
 from capturectl.wire_errors import to_message
 from captured import config, log
-from captured.drm.borrow import borrow_card
-from captured.drm.card import Card, card_paths
-from captured.drm.resources import read_resources
-from captured.drm.route import no_writeback
 from captured.output import PatternOutput, WritebackOutput
 from captured.reactor import Reactor
 from captured.reload import Reloader
@@ -137,61 +128,13 @@ def _run(settings: config.Config, path: str | None, options: Mapping[str, Any]) 
 def _build_output(
     settings: config.Config, reactor: Reactor, stack: contextlib.ExitStack
 ) -> WritebackOutput | PatternOutput:
-    """Build what the settings name; the card that it needs is left to the stack."""
+    """Build what the settings name; closing it is left to the stack."""
     if settings.pattern:
         return PatternOutput(_STREAM, settings, reactor)
-    card = stack.enter_context(open_card(settings.card))
-    if settings.share:
-        card.share(borrow_card(settings.share))
-    return WritebackOutput(_STREAM, card, settings, reactor)
-
-
-def open_card(path: str) -> Card:
-    """Open the card, or the first one that has a writeback connector.
-
-    Raises:
-        CaptureUnsupportedError: no-card or no-writeback.
-        NotAllowedError: The card may not be opened.
-    """
-    if path:
-        return _with_capabilities(Card.open(path))
-    paths = card_paths()
-    if not paths:
-        raise CaptureUnsupportedError(
-            "there is no card under /dev/dri", "load the display driver of this machine",
-            code="no-card",
-        )  # fmt: skip
-    errors: list[CaptureError] = []
-    for candidate in paths:
-        try:
-            return _with_capabilities(Card.open(candidate))
-        except CaptureError as error:
-            errors.append(error)
-    raise _no_usable_card(errors)
-
-
-def _no_usable_card(errors: list[CaptureError]) -> CaptureError:
-    if len(errors) == 1:
-        return errors[0]
-    for error in errors:
-        if isinstance(error, NotAllowedError):
-            return error
-    return CaptureUnsupportedError(
-        f"none of the {len(errors)} cards has a writeback connector",
-        "; ".join(error.reason for error in errors),
-        code="no-writeback",
-    )
-
-
-def _with_capabilities(card: Card) -> Card:
-    try:
-        card.enable_client_capabilities()
-        if not read_resources(card).writeback_connectors():
-            raise no_writeback(card.path)
-    except BaseException:
-        card.close()
-        raise
-    return card
+    output = WritebackOutput(_STREAM, settings, reactor)
+    stack.callback(output.close)
+    output.open()
+    return output
 
 
 class Daemon:
@@ -203,7 +146,6 @@ class Daemon:
         """Build it; nothing is touched and nobody is served yet."""
         self._settings = settings
         self._reactor = reactor
-        self._driver = output.driver
         self._instance = int.from_bytes(os.urandom(8), "little")
         self._listener: Listener | None = None
         self._limits = ClientLimits.from_rlimit(settings.quota)
@@ -267,6 +209,6 @@ class Daemon:
             self._instance,
             protocol.MAX_CREDITS,
             protocol.LEASE_MS,
-            self._driver,
+            self._output.driver,
             VERSION,
         )

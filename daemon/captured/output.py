@@ -6,13 +6,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from capturectl import protocol
-from capturectl.errors import CaptureError, CaptureLostError, CaptureUnsupportedError
+from capturectl.errors import (
+    CaptureError,
+    CaptureLostError,
+    CaptureUnsupportedError,
+    NoOutputError,
+)
 from capturectl.fourcc import MODIFIER_LINEAR
+from capturectl.protocol import EventKind
 from captured import log
 from captured.capture.engine import Engine, Settings
 from captured.capture.pacing import Pace, Policy, policy_of
 from captured.capture.pattern import PatternSource, parse_geometry
+from captured.capture.replaceable import ReplaceableSource, is_gone
 from captured.capture.source import Geometry
+from captured.cards import no_card
+from captured.cardwatch import CardWatch
+from captured.drm.resources import Plug, read_plugs
+from captured.drm.uapi import DRM_MODE_DISCONNECTED
 from captured.drm.writeback import FlipQueue, Outlook, Wishes, WritebackSource
 from captured.server.stream import OutputLook, Stream
 
@@ -31,51 +42,63 @@ _PATTERN_NAME = "Pattern-1"
 class WritebackOutput:
     """A display, captured through a writeback connector. Open until `close()`.
 
-    Ownership: owns the engine; borrows the card and the loop.
+    Its card may come and go: then it is blocked, and its subscribers wait.
+
+    Ownership: owns the engine and the watch over the card; borrows the loop.
     """
 
-    def __init__(self, stream_id: int, card: Card, settings: Config, reactor: Reactor) -> None:
-        """Find the display and build what captures it; nothing is touched.
+    def __init__(self, stream_id: int, settings: Config, reactor: Reactor) -> None:
+        """Build what captures it; nothing is touched, and there is no card yet."""
+        self.driver = ""
+        self._settings = settings
+        self._wishes = Wishes(
+            settings.output, settings.fourcc, settings.modeset, settings.memory == "sealed"
+        )
+        self._is_started = False
+        self._watch = CardWatch(settings, reactor, self)
+        self._writeback: WritebackSource | None = None
+        self._last = _unseen(settings.output)
+        self._plug: Plug | None = None
+        source = ReplaceableSource(WritebackSource.kind, no_card(), self._watch.card_died)
+        self._source = source
+        self._engine = Engine(
+            settings.output, source, reactor, _engine_settings(settings), Policy()
+        )
+        self.stream = Stream(
+            stream_id, self._engine, source.kind, "", self.look, self._fourcc, self._planes,
+            has_fences=source.has_fences,
+        )  # fmt: skip
+
+    def open(self, card: Card | None = None) -> None:
+        """Find the card and the display.
+
+        Args:
+            card: One that is open already, instead of the one that the settings name; with the
+                client capabilities enabled. Owned from here on.
 
         Raises:
             NoOutputError: The card has no such display.
-            CaptureUnsupportedError: No writeback connector can serve it.
+            CaptureUnsupportedError: No card, or no writeback connector can serve the display.
+            CaptureError: Any other reason; nothing is raised where the settings say to wait.
         """
-        self._card = card
-        self.driver = card.version().name
-        is_sealed = settings.memory == "sealed"
-        wishes = Wishes(settings.output, settings.fourcc, settings.modeset, is_sealed)
-        self._source = WritebackSource(card, FlipQueue(card), wishes, stream_id)
-        self._last = self._source.look()
-        self._source.pin(self._last.name)
-        self._engine = Engine(
-            self._last.name,
-            self._source,
-            reactor,
-            _engine_settings(settings),
-            _policy(self.driver, settings),
-        )
-        self.stream = Stream(
-            stream_id,
-            self._engine,
-            self._source.kind,
-            card.path,
-            self.look,
-            self._fourcc,
-            self._planes,
-            has_fences=self._source.has_fences,
-        )
+        self._watch.start(card)
 
     def start(self) -> None:
         """Clean up after a crash, and prove that the driver lets us capture.
 
         What stands in the way is logged: it may pass, and every client is told.
         """
-        last = self._last
-        path, name = self._card.path, last.name
-        log.info("%s (%s): %s through %s", path, self.driver, name, last.writeback)
-        self._try(self._source.reconcile)
-        self._try(self._source.prove)
+        self._is_started = True
+        if self._writeback is None:
+            log.warning("waiting: %s", self._last.problem)
+            return
+        self._clean_up(self._writeback)
+        self._try(self._writeback.prove)
+
+    def _clean_up(self, source: WritebackSource) -> None:
+        path, last = self.stream.card, self._last
+        log.info("%s (%s): %s through %s", path, self.driver, last.name, last.writeback)
+        self._try(source.reconcile)
 
     def _try(self, step: Callable[[], object]) -> None:
         try:
@@ -85,16 +108,89 @@ class WritebackOutput:
         except CaptureError as error:
             log.info("%s", error)
         except OSError as error:
-            log.warning("%s: %s", error.filename or self._card.path, error.strerror)
+            log.warning("%s: %s", error.filename or self.stream.card, error.strerror)
+
+    # -- its card, as captured.cardwatch.CardUser ---------------------------------------------
+
+    @property
+    def is_capturing(self) -> bool:
+        """Whether anybody gets frames."""
+        return self._engine.pool is not None and self._engine.subscriber_count > 0
+
+    def card_came(self, card: Card) -> None:
+        """Capture with a card from now on.
+
+        Raises:
+            CaptureError: It has no such display, or no way to capture it.
+            OSError: It is gone already.
+        """
+        self.driver, self.stream.card = card.version().name, card.path
+        source = self._find(card)
+        self._writeback = source
+        self._source.put(source)
+        if self._is_started:
+            # No proof now: a compositor that has waited for the card wants to be its master.
+            self._clean_up(source)
+            self._tell(EventKind.OUTPUT_ADDED, _came(self._last.name, card.path))
+        self._engine.source_came(self._last.name, _policy(self.driver, self._settings))
+
+    def _find(self, card: Card) -> WritebackSource:
+        """Return what captures the display that was captured before, or the one to begin with."""
+        known, wanted = self._last.name, self._settings.output
+        try:
+            return self._find_display(card, known)
+        except NoOutputError:
+            if known == wanted:
+                raise
+            return self._find_display(card, wanted)
+
+    def _find_display(self, card: Card, name: str) -> WritebackSource:
+        wishes = self._wishes._replace(name=name)
+        source = WritebackSource(card, FlipQueue(card), wishes, self.stream.stream_id)
+        self._last = source.look()
+        source.pin(self._last.name)
+        self._plug = _plug_of(self._last.name, read_plugs(card))
+        return source
+
+    def card_went(self, problem: CaptureError) -> None:
+        """Capture no more, until another card comes."""
+        had_one, before = self._writeback is not None, self._last.problem
+        self._engine.source_went(problem)
+        self._source.take_out(problem)
+        self._writeback, self.stream.card = None, ""
+        self._last = _unseen(self._last.name)._replace(problem=problem)
+        if had_one:
+            self._tell(EventKind.OUTPUT_REMOVED, problem)
+        elif before is None or before.code != problem.code:
+            self._tell(EventKind.OUTPUT_CHANGED, problem)
+
+    def connectors_read(self, plugs: tuple[Plug, ...]) -> None:
+        """See whether what is plugged in is other than clients were told, and tell them."""
+        name = self._last.name
+        before, self._plug = self._plug, _plug_of(name, plugs)
+        news = _compare(name, before, self._plug)
+        if news is not None:
+            log.info("%s", news)
+            self._tell(EventKind.OUTPUT_CHANGED, news)
+
+    def _tell(self, kind: EventKind, news: CaptureError) -> None:
+        if self._is_started:
+            self._engine.outlet.output_changed(kind, news)
+
+    # -- how it is ----------------------------------------------------------------------------
 
     def look(self) -> OutputLook:
         """Say how the output is now; a problem is part of that, never raised."""
+        if self._writeback is None:
+            return self._describe(self._last)
         try:
-            self._last = self._source.look()
+            self._last = self._writeback.look()
         except CaptureError as error:
             return self._describe(self._last._replace(mode=None, problem=error))
         except OSError as error:
-            lost = CaptureLostError(f"{self._card.path}: {error.strerror}", "is the card gone?")
+            if is_gone(error):
+                self._watch.card_died(error)
+            lost = CaptureLostError(f"{self.stream.card}: {error.strerror}", "is the card gone?")
             return self._describe(self._last._replace(mode=None, problem=lost))
         return self._describe(self._last)
 
@@ -114,17 +210,24 @@ class WritebackOutput:
 
     def _fourcc(self) -> int:
         geometry = self._engine.geometry
-        return geometry.fourcc if geometry else self._source.choose_fourcc(self._last.fourccs)
+        if geometry is not None:
+            return geometry.fourcc
+        if self._writeback is None:
+            raise self._last.problem or no_card()
+        return self._writeback.choose_fourcc(self._last.fourccs)
 
     def _planes(self) -> list[protocol.PlaneStatus]:
+        if self._writeback is None:
+            return []
         try:
-            return [_plane_status(shown) for shown in self._source.shown_planes()]
+            return [_plane_status(shown) for shown in self._writeback.shown_planes()]
         except (CaptureError, OSError):
             return []  # `look` says what is wrong
 
     def close(self) -> None:
-        """Give the display back. Twice is fine."""
+        """Give the display back, then close the card. Twice is fine."""
         self._engine.close()
+        self._watch.close()
 
 
 class PatternOutput:
@@ -179,3 +282,31 @@ def _plane_status(shown: ShownPlane) -> protocol.PlaneStatus:
 
 def _geometry(width: int, height: int, refresh_mhz: int) -> Geometry:
     return Geometry(width, height, refresh_mhz, 0, MODIFIER_LINEAR)
+
+
+def _unseen(name: str) -> Outlook:
+    """Return what there is to say of a display without a card."""
+    return Outlook(name, 0, 0, "", None, (), no_card())
+
+
+def _plug_of(name: str, plugs: tuple[Plug, ...]) -> Plug:
+    unplugged = Plug(name, DRM_MODE_DISCONNECTED, ())
+    return next((plug for plug in plugs if plug.name == name), unplugged)
+
+
+def _compare(name: str, before: Plug | None, now: Plug) -> CaptureError | None:
+    """Return what is new about a plug; None when nothing is."""
+    was_in = before is not None and before.connection != DRM_MODE_DISCONNECTED
+    is_in = now.connection != DRM_MODE_DISCONNECTED
+    if was_in and not is_in:
+        hint = "frames go on for as long as its CRTC does"
+        return CaptureLostError(f"{name} was unplugged", hint, code="unplugged")
+    if is_in and not was_in:
+        return CaptureLostError(f"{name} was plugged in", code="plugged")
+    if before is not None and before.modes != now.modes:
+        return CaptureLostError(f"{name} has other modes", code="modes-changed")
+    return None
+
+
+def _came(name: str, path: str) -> CaptureError:
+    return CaptureLostError(f"{name} is on {path}", code="card-came")

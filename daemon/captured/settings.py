@@ -54,6 +54,11 @@ SETTINGS = {
     "card": Setting(
         str, "PATH", "card to use (empty: the first that has a writeback connector)"
     ),
+    "missing": Setting(
+        str, "end|wait",
+        "what to do while there is no card to capture with: end, or wait for one (empty: wait "
+        "if a service manager started the daemon)", "end or wait", _is("(end|wait)?"),
+    ),
     "pattern": Setting(
         str, "WxH@HZ", "serve a test picture of that size and rate; needs no card"
     ),

@@ -34,6 +34,10 @@ OFF = STREAM._replace(
     hint="switch it on",
 )
 
+NO_CARD = OFF._replace(
+    name="", state=State.BLOCKED, code="no-card", reason="there is no card", hint="load its driver"
+)
+
 
 @pytest.fixture
 def daemon_with(tmp_path: Path) -> Iterator[Callable[..., str]]:
@@ -100,6 +104,15 @@ def test_no_name_or_reason_commands_the_terminal(
         True,
         "DP?[2J: ?]0;owned?: switch it on\n",
     )
+
+
+def test_an_output_without_a_name_yet_has_a_dash_and_a_reason(
+    daemon_with: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["list", "-S", daemon_with(NO_CARD)])
+    said = capsys.readouterr()
+    assert said.out.splitlines()[1].split()[:3] == ["-", "blocked", "-"]
+    assert said.err == "no name yet: there is no card: load its driver\n"
 
 
 def test_json_has_driver_and_outputs(

@@ -16,7 +16,7 @@ from capturectl import errors, protocol
 from capturectl.client import Client, connect, default_socket
 from capturectl.output import Output
 from capturectl.protocol import ErrorCode, Source, State
-from tests.support.fake_daemon import STREAM, WELCOME, FakeDaemon, greeting
+from tests.support.fake_daemon import STREAM, WELCOME, FakeDaemon, describe, greeting
 from tests.support.fds import memfd
 from tests.support.frames import RG16, XR24
 
@@ -301,6 +301,24 @@ def test_the_only_output_needs_no_name(client: Client) -> None:
 def test_one_of_several_outputs_needs_a_name(client_of_two: Client) -> None:
     with pytest.raises(errors.UsageError, match="HDMI-A-1, DP-1"):
         client_of_two.output()
+
+
+def test_an_output_that_is_described_anew_is_known_as_it_is_then(
+    client: Client, daemon: FakeDaemon
+) -> None:
+    gone = STREAM._replace(state=protocol.State.BLOCKED, code="no-card", card="", width=0)
+    daemon.send(*describe(gone, 1))
+    with pytest.raises(errors.CaptureTimeoutError):
+        client.snapshot(timeout=0.05)
+    (output,) = client.outputs()
+    assert (output.state, output.code, output.card) == (protocol.State.BLOCKED, "no-card", "")
+
+
+def test_an_output_that_comes_later_joins_the_others(client: Client, daemon: FakeDaemon) -> None:
+    daemon.send(*describe(STREAM._replace(name="DP-7"), 2))
+    with pytest.raises(errors.CaptureTimeoutError):
+        client.snapshot("HDMI-A-1", timeout=0.05)
+    assert [output.name for output in client.outputs()] == ["HDMI-A-1", "DP-7"]
 
 
 def test_an_unknown_output_is_refused(client_of_two: Client) -> None:

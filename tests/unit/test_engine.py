@@ -1151,6 +1151,172 @@ def test_with_nobody_left_nothing_is_committed_at_a_flip(
     assert len(source.jobs) == 1
 
 
+# -- a source that goes and comes ---------------------------------------------------------------
+
+
+NO_CARD = CaptureLostError("the card is gone", code="no-card")
+
+
+def take_away(engine: Engine, source: FakeSource) -> None:
+    """Let the source go as its card goes: nothing can be attached until another comes."""
+    source.attach_error = NO_CARD
+    engine.source_went(NO_CARD)
+
+
+def bring_back(engine: Engine, source: FakeSource, policy: Policy = POLICY) -> None:
+    source.attach_error = None
+    engine.source_came("HDMI-A-1", policy)
+
+
+def test_when_the_source_goes_its_memory_goes_and_the_subscribers_stay(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(engine, credits=4)
+    finish(clock, source)
+    take_away(engine, source)
+    assert all(memory.is_closed for memory in source.memories)
+    assert not source.is_attached
+    assert subscriber.states == ["no-card"]
+    assert (subscriber.errors, engine.subscriber_count) == ([], 1)
+    assert clock.watched == frozenset()
+
+
+def test_nothing_is_tried_while_the_source_is_away(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(engine, credits=4)
+    take_away(engine, source)
+    attached, tried = source.attach_count, source.attempts
+    clock.advance(3600)
+    assert (source.attach_count, source.attempts) == (attached, tried)
+    assert subscriber.states == ["no-card"]
+    assert subscriber.errors == []
+
+
+def test_when_the_source_comes_back_frames_of_a_new_generation_follow(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(engine, credits=4)
+    finish(clock, source)
+    take_away(engine, source)
+    bring_back(engine, source)
+    finish(clock, source)
+    assert subscriber.states == ["no-card", "reshaped", ""]
+    assert [p.slot.generation for p in subscriber.pictures] == [1, 2]
+
+
+def test_a_source_that_comes_back_dark_is_waited_for_as_one_that_was_switched_off(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(engine, credits=4)
+    take_away(engine, source)
+    source.attach_error = OutputOffError("HDMI-A-1 is off")
+    engine.source_came("HDMI-A-1", POLICY)
+    clock.advance(60)
+    assert subscriber.states == ["no-card", "output-off"]
+    source.attach_error = None
+    clock.advance(1)
+    finish(clock, source)
+    assert subscriber.states == ["no-card", "output-off", "reshaped", ""]
+    assert len(subscriber.pictures) == 1
+
+
+def test_who_subscribes_while_the_source_is_away_is_told_why(
+    engine: Engine, source: FakeSource
+) -> None:
+    waiting = subscribed(engine)
+    take_away(engine, source)
+    with pytest.raises(CaptureLostError, match="the card is gone"):
+        engine.subscribe(FakeSubscriber())
+    assert waiting.states == ["no-card"]
+    bring_back(engine, source)
+    subscribed(engine)
+    assert engine.subscriber_count == 2
+
+
+def test_a_source_that_comes_while_nobody_waits_is_not_attached(
+    engine: Engine, source: FakeSource
+) -> None:
+    take_away(engine, source)
+    bring_back(engine, source)
+    assert source.attach_count == 0
+
+
+def test_the_last_who_leaves_while_the_source_is_away_leaves_nothing_behind(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(engine)
+    take_away(engine, source)
+    engine.unsubscribe(subscriber)
+    bring_back(engine, source)
+    clock.advance(60)
+    assert source.attach_count == 1
+    assert engine.problem is None
+
+
+def test_another_reason_for_the_absence_is_told_and_the_same_is_not(
+    engine: Engine, source: FakeSource
+) -> None:
+    subscriber = subscribed(engine)
+    take_away(engine, source)
+    engine.source_went(NO_CARD)
+    engine.source_went(CaptureLostError("not yet ours", code="not-allowed"))
+    assert subscriber.states == ["no-card", "not-allowed"]
+
+
+def test_a_source_that_goes_at_a_commit_is_waited_for_once(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(engine, credits=4)
+    source.commit_error = OSError(errno.ENODEV, "No such device")
+    clock.call_later(0, lambda: take_away(engine, source))
+    finish(clock, source)
+    clock.advance(60)
+    source.commit_error = None
+    bring_back(engine, source)
+    finish(clock, source)
+    assert subscriber.states == ["no-card", "reshaped", ""]
+
+
+def test_doubt_does_not_outlive_the_source(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscribed(engine, credits=4)
+    clock.advance(DEADLINE_S)
+    assert engine.is_doubted
+    take_away(engine, source)
+    bring_back(engine, source)
+    assert not engine.is_doubted
+
+
+def test_another_card_brings_its_drivers_pace_along(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    source.most_at_once = 2
+    subscribed(engine, credits=4)
+    take_away(engine, source)
+    with source.tell_flips():
+        bring_back(engine, source, Policy(pace=Pace.FLIP))
+        flip(clock, source)
+        assert len(source.under_way) == 2
+        engine.close()
+
+
+def test_twenty_rounds_leave_no_memory_and_no_watch(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(engine, credits=4)
+    for _ in range(20):
+        finish(clock, source)
+        take_away(engine, source)
+        assert [m for m in source.memories if not m.is_closed] == []
+        subscriber.release(engine)
+        bring_back(engine, source)
+    assert len([m for m in source.memories if not m.is_closed]) == POOL_SIZE
+    assert len(clock.watched) == 1
+    assert subscriber.errors == []
+
+
 # -- pauses between captures ------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from capturectl import protocol
-from capturectl.errors import CaptureBusyError
+from capturectl.errors import CaptureBusyError, CaptureLostError, OutputOffError
 from capturectl.fourcc import fourcc_code
 from capturectl.protocol import ByeReason, ErrorCode, ErrorFlag, Source, State
 from capturectl.transport import Transport
@@ -27,6 +27,8 @@ from tests.support.fakes import GEOMETRY, FakeSource, VirtualReactor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from capturectl.errors import CaptureError
 
 STREAM_ID = 1
 POOL_SIZE = 8
@@ -91,6 +93,7 @@ class World:
     """A loop, an engine over a fake source, and the sessions of its clients."""
 
     def __init__(self) -> None:
+        self.problem: CaptureError | None = None
         self.reactor = VirtualReactor()
         self.source = FakeSource()
         self.engine = Engine(
@@ -110,7 +113,7 @@ class World:
 
     def _look(self) -> OutputLook:
         fourccs = (fourcc_code("XR24"), fourcc_code("RG24"))
-        return OutputLook("HDMI-A-1", 31, 51, "Writeback-1", GEOMETRY, fourccs, None)
+        return OutputLook("HDMI-A-1", 31, 51, "Writeback-1", GEOMETRY, fourccs, self.problem)
 
     def connect(self) -> Client:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -960,6 +963,9 @@ def test_who_watches_hears_of_others_and_who_stops_does_not(world: World, client
     assert client.read() == []
 
 
+UNPLUGGED = CaptureLostError("HDMI-A-1 was unplugged", code="unplugged")
+
+
 def test_a_lost_capture_is_told_to_who_watches(world: World, client: Client) -> None:
     world.ask(client, protocol.WATCH.pack(protocol.Watch(1)))
     other = greeted(world)
@@ -972,6 +978,66 @@ def test_a_lost_capture_is_told_to_who_watches(world: World, client: Client) -> 
         (protocol.EventKind.OUTPUT_STATE, "out-of-step"),
     ]
     assert events[0].sequence == 1
+
+
+def test_an_output_that_changes_is_described_anew_to_everybody(
+    world: World, client: Client
+) -> None:
+    world.engine.outlet.output_changed(protocol.EventKind.OUTPUT_CHANGED, UNPLUGGED)
+    assert names(client.read()) == ["STREAM", "FORMAT", "FORMAT", "DONE"]
+
+
+def test_who_gets_frames_hears_what_has_changed_first(world: World, client: Client) -> None:
+    world.ask(client, subscribe())
+    world.engine.outlet.output_changed(protocol.EventKind.OUTPUT_CHANGED, UNPLUGGED)
+    state, *description = client.read()
+    assert names(description) == ["STREAM", "FORMAT", "FORMAT", "DONE"]
+    assert (state.name, state.body.state, state.body.word) == ("STATE", 1, "unplugged")
+
+
+def test_who_waits_hears_again_what_is_in_the_way(world: World, client: Client) -> None:
+    world.ask(client, subscribe())
+    world.problem = OutputOffError("HDMI-A-1 is off")
+    world.engine.outlet.output_changed(protocol.EventKind.OUTPUT_CHANGED, UNPLUGGED)
+    state = client.read()[0].body
+    assert (state.state, state.word) == (2, "output-off")
+
+
+@pytest.mark.parametrize(
+    "kind", [protocol.EventKind.OUTPUT_ADDED, protocol.EventKind.OUTPUT_REMOVED]
+)
+def test_the_engine_alone_says_when_frames_stop_and_come(
+    world: World, client: Client, kind: protocol.EventKind
+) -> None:
+    world.ask(client, subscribe())
+    world.engine.outlet.output_changed(kind, UNPLUGGED)
+    assert "STATE" not in names(client.read())
+
+
+def test_a_change_of_an_output_is_an_event(world: World, client: Client) -> None:
+    world.ask(client, protocol.WATCH.pack(protocol.Watch(1)))
+    world.engine.outlet.output_changed(protocol.EventKind.OUTPUT_CHANGED, UNPLUGGED)
+    event = client.read()[0].body
+    assert (event.kind, event.word) == (protocol.EventKind.OUTPUT_CHANGED, "unplugged")
+
+
+def test_who_does_not_read_hears_of_a_hundred_changes_once(world: World, client: Client) -> None:
+    world.clog(client)
+    for _ in range(1000):
+        world.engine.outlet.output_changed(protocol.EventKind.OUTPUT_CHANGED, UNPLUGGED)
+    received = []
+    for _ in range(20):
+        received += client.read()
+        world.reactor.turn()
+    assert names(received).count("STREAM") == 1
+    assert not client.hung_up
+
+
+def test_who_has_not_said_hello_hears_of_no_change(world: World) -> None:
+    stranger = world.connect()
+    world.engine.outlet.output_changed(protocol.EventKind.OUTPUT_CHANGED, UNPLUGGED)
+    world.reactor.turn()
+    assert stranger.read() == []
 
 
 def disconnect(number: int) -> bytes:

@@ -123,6 +123,10 @@ class Engine:
         self._failures = 0
         self._refusals = 0
         self._problem: CaptureError | None = None
+        self._absence: CaptureError | None = None
+        """Why there is no source; whoever knows better will say `source_came`."""
+        self._is_new = False
+        """Whether the source is another than subscribers were told of."""
         self._suspended_ns = 0
         self._former: Geometry | None = None
         self._deadline = Alarm(clock, self._deadline_passed)
@@ -174,6 +178,8 @@ class Engine:
         Raises:
             CaptureError: The source cannot be attached.
         """
+        if self._absence is not None:
+            raise self._absence
         if self._problem is None:
             self.attach()
         else:
@@ -355,6 +361,32 @@ class Engine:
         self._free_pool()
         self._return.set_in(0 if self._refusals == 1 else _RETURN_RETRY_S)
 
+    def source_went(self, problem: CaptureError) -> None:
+        """The source is not there until `source_came`; the subscribers wait. Twice is fine.
+
+        Waits for jobs as `detach` does. Nothing is left of the source's memory here, not even
+        what clients have still: a driver that is to be unloaded waits for the last of it.
+        """
+        waiting = len(self._audience) > 0
+        is_known = self._absence is not None and self._absence.code == problem.code
+        self._absence = problem
+        self.detach()
+        self.retired.close()
+        self._step, self._failed_proofs, self._refusals = Step.IN_STEP, 0, 0
+        self._former, self._is_new = None, waiting
+        self._problem = problem if waiting else None
+        if not is_known:
+            self._tell_state(problem)
+
+    def source_came(self, name: str, policy: Policy) -> None:
+        """There is a source, of a display of that name; those who wait get its pictures."""
+        self.name, self._policy = name, policy
+        self._depth = 2 if policy.pace is Pace.FLIP else 1
+        self._absence = None
+        if self._problem is not None:
+            self._suspended_ns = self._clock.now_ns()
+            self._try_return()
+
     def _try_return(self) -> None:
         try:
             self.attach()
@@ -365,9 +397,10 @@ class Engine:
         changed = former is not None and former != self.geometry
         if changed:
             self._tell_state(_mode_changed(self.name, self.geometry))
+        if changed or self._is_new:
             for subscriber in self._audience:
                 subscriber.reshaped()
-        self._problem = None
+        self._is_new, self._problem = False, None
         if changed or former is None:
             self._tell_state(None)
         self.pump()
@@ -377,6 +410,8 @@ class Engine:
             self._tell_state(problem)
         self._former = None
         self._problem = problem
+        if self._absence is not None:
+            return
         if isinstance(problem, OutputOffError):
             self._detach_source()  # attached, it could not be switched off for good
         elif self._clock.now_ns() - self._suspended_ns > _RETURN_LIMIT_S * 1e9:

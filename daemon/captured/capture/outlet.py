@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from capturectl.errors import CaptureError
+    from capturectl.protocol import EventKind
     from captured.capture.audience import Picture, Subscriber
     from captured.capture.pool import Slot
 
@@ -42,6 +43,9 @@ class Outlet(Protocol):
     def problem_changed(self, problem: CaptureError | None) -> None:
         """The output cannot be captured now, or can again."""
 
+    def output_changed(self, kind: EventKind, news: CaptureError) -> None:
+        """The output came, went, or its display is another; everybody is told what it is now."""
+
 
 class NoOutlet:
     """Of an engine that nobody listens to yet."""
@@ -72,4 +76,7 @@ class NoOutlet:
         """Ignore it."""
 
     def problem_changed(self, problem: CaptureError | None) -> None:
+        """Ignore it."""
+
+    def output_changed(self, kind: EventKind, news: CaptureError) -> None:
         """Ignore it."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from capturectl.errors import CaptureUnsupportedError, OutputOffError
 from capturectl.fourcc import fourcc_code
+from captured.drm import uapi
 from captured.drm.atomic import AtomicReq
 from captured.drm.blob import Blob
 from captured.drm.framebuffer import DumbFramebuffer
@@ -28,6 +29,10 @@ def is_wish(text: str) -> bool:
 
 def output_is_off(route: Route) -> OutputOffError:
     """Return the error for a display whose CRTC is not active."""
+    if route.display.connection == uapi.DRM_MODE_DISCONNECTED:
+        return OutputOffError(
+            f"{route.display.name} is off: no display is plugged in", "plug one in"
+        )
     return OutputOffError(
         f"{route.display.name} is off: {route.crtc.name} is not active",
         "switch the display on, or let the daemon do it with --modeset preferred",

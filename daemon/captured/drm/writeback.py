@@ -299,6 +299,8 @@ class WritebackSource:
         """
         if self._attachment is not None:
             return self._look_again(self._attachment)
+        if self._wishes.modeset == modeset.KEEP:
+            self._check_lit()
         self._become_master()
         try:
             self._attachment = self._attach()
@@ -309,6 +311,12 @@ class WritebackSource:
             raise
         self._proved_problem = None
         return self._attachment.geometry
+
+    def _check_lit(self) -> None:
+        """Say that a display is off without being master: who lights it needs that."""
+        way = self._choose(resources.read_resources(self._card))
+        if not way.is_lit:
+            raise modeset.output_is_off(way)
 
     def _look_again(self, attachment: _Attachment) -> Geometry:
         """Bring the attachment up to date with what the display shows by now."""

@@ -189,3 +189,12 @@ class _StreamOutlet:
             output=self._stream.name,
         )  # fmt: skip
         self._hub.tell(kind, stream=self._stream, error=problem)
+
+    def output_changed(self, kind: protocol.EventKind, news: CaptureError) -> None:
+        stream = self._stream
+        self._hub.tell(kind, stream=stream, error=news)
+        state, description = stream.tell(news)
+        if kind is not Kind.OUTPUT_CHANGED:
+            state = b""  # the engine tells those whom it keeps waiting
+        for session in tuple(self._hub.sessions.values()):
+            session.output_changed(stream, state, description)

@@ -58,7 +58,7 @@ class Session:
 
     __slots__ = (
         "_events", "_hello_timer", "_hub", "_outbox", "_reactor", "_read", "_revocations",
-        "_revoked", "_subscriptions", "_taken_back", "_time_connected_ns", "_transport",
+        "_revoked", "_stale", "_subscriptions", "_taken_back", "_time_connected_ns", "_transport",
         "is_greeted", "known", "lent", "name", "number", "peer", "write",
     )  # fmt: skip
 
@@ -81,6 +81,8 @@ class Session:
         self.known: dict[Slot, int] = {}
         """Buffers that it was sent, and of which stream."""
         self._outbox: list[bytes] = []  # a tenth of a deque; it is short
+        self._stale: tuple[Stream, ...] = ()
+        """Outputs that changed while it did not read."""
         self._events = READABLE
         self._hello_timer: Timer | None = self._reactor.call_later(
             protocol.HELLO_TIMEOUT_S, self._hello_missing
@@ -358,6 +360,23 @@ class Session:
         for message in stream.describe():
             self.send(message)
 
+    def output_changed(self, stream: Stream, state: bytes, description: Sequence[bytes]) -> None:
+        """Tell the client what an output is like now; when it does not read, the last only."""
+        if not self.is_greeted:
+            return
+        if self._outbox:
+            self._stale = (*(other for other in self._stale if other is not stream), stream)
+            return
+        if state and stream.stream_id in self._subscriptions:
+            self.send(state)
+        for message in description:
+            self.send(message)
+
+    def _catch_up(self) -> None:
+        stale, self._stale = self._stale, ()
+        for stream in stale:
+            self.describe(stream)
+
     def status(self, serial: int) -> Iterator[bytes]:
         """Yield a CLIENT for each subscription, or one for a client without any."""
         if not self.is_greeted:
@@ -441,12 +460,15 @@ class Session:
             events |= WRITABLE
         except CaptureLostError:
             self._outbox.clear()  # the hang-up is seen by the loop
+            self._stale = ()
         if events != self._events:
             self._events = events
             self._reactor.change(self._transport.fileno(), events)
             for subscription in list(self._subscriptions.values()):
                 subscription.reconsider()
                 subscription.stream.engine.wake()
+        if self._stale and not self._outbox:
+            self._catch_up()
 
     # -- leaving ------------------------------------------------------------------------------
 

@@ -73,7 +73,8 @@ class Stream:
         self.engine = engine
         self.source = source
         self.has_fences = has_fences
-        self._card = card
+        self.card = card
+        """The card's path, as it is now."""
         self._look = look
         self._fourcc = fourcc
         self._planes = planes
@@ -109,7 +110,20 @@ class Stream:
 
     def describe(self, serial: int = 0) -> list[bytes]:
         """Return the STREAM, FORMAT... and DONE of the output as it is now."""
+        return self._describe_look(self._look(), serial)
+
+    def tell(self, news: CaptureError) -> tuple[bytes, list[bytes]]:
+        """Return a STATE and the description of the output as it is now.
+
+        STATE says the news where nothing is in the way, else what is.
+        """
         look = self._look()
+        said = look.problem or news
+        body = protocol.StateChange(state_of(look.problem), said.code, said.reason, said.hint)
+        state = protocol.STATE.pack(body, stream=self.stream_id)
+        return state, self._describe_look(look)
+
+    def _describe_look(self, look: OutputLook, serial: int = 0) -> list[bytes]:
         head = {"serial": serial, "stream": self.stream_id}
         return [
             protocol.STREAM.pack(self._describe(look), **head),
@@ -130,7 +144,7 @@ class Stream:
             crtc_id=look.crtc_id,
             clients=self.engine.subscriber_count,
             name=look.name,
-            card=self._card,
+            card=self.card,
             writeback=look.writeback,
             **(problem.as_dict() if problem else _NO_ERROR),
             clones=" ".join(look.clones),
