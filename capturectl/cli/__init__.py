@@ -24,11 +24,14 @@ def entry() -> NoReturn:
     Nothing is open any more by then, so the interpreter need not be taken apart: three
     milliseconds.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # The name of a file is any bytes, and must come out as it went in.
-        is_utf8 = sys.stdout.encoding == "utf-8"
-        sys.stdout.reconfigure(errors="surrogateescape" if is_utf8 else "backslashreplace")
-    status = main()
+    try:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # The name of a file is any bytes, and must come out as it went in.
+            is_utf8 = sys.stdout.encoding == "utf-8"
+            sys.stdout.reconfigure(errors="surrogateescape" if is_utf8 else "backslashreplace")
+        status = main()
+    except KeyboardInterrupt:
+        status = _INTERRUPTED
     try:
         sys.stdout.flush()
         sys.stderr.flush()
