@@ -137,7 +137,9 @@ def _system_error(error: OSError) -> CaptureError:
         return CaptureError(
             "standard output is closed", "its reader has gone", code="stdout-closed"
         )
-    if not error.filename:
-        forget_stdout()  # it may be what is full
+    try:
+        sys.stdout.flush()
+    except OSError:
+        forget_stdout()  # it is what is full
     name = f"{error.filename}: " if error.filename else ""
     return CaptureError(f"{name}{error.strerror or error}")
