@@ -24,11 +24,14 @@ def entry() -> NoReturn:
     Nothing is open any more by then, so the interpreter need not be taken apart: three
     milliseconds.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # The name of a file is any bytes, and must come out as it went in.
-        is_utf8 = sys.stdout.encoding == "utf-8"
-        sys.stdout.reconfigure(errors="surrogateescape" if is_utf8 else "backslashreplace")
-    status = main()
+    try:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # The name of a file is any bytes, and must come out as it went in.
+            is_utf8 = sys.stdout.encoding == "utf-8"
+            sys.stdout.reconfigure(errors="surrogateescape" if is_utf8 else "backslashreplace")
+        status = main()
+    except KeyboardInterrupt:
+        status = _INTERRUPTED
     try:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -136,7 +139,9 @@ def _system_error(error: OSError) -> CaptureError:
         return CaptureError(
             "standard output is closed", "its reader has gone", code="stdout-closed"
         )
-    if not error.filename:
-        forget_stdout()  # it may be what is full
+    try:
+        sys.stdout.flush()
+    except OSError:
+        forget_stdout()  # it is what is full
     name = f"{error.filename}: " if error.filename else ""
     return CaptureError(f"{name}{error.strerror or error}")

@@ -108,6 +108,14 @@ def test_with_json_a_kernel_error_is_an_object_too(
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "failed"
 
 
+def test_with_json_an_error_without_a_name_is_an_object_too(
+    list_raises: Callable[[BaseException], None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    list_raises(OSError(5, "Input/output error"))
+    main(["list", "--json"])
+    assert json.loads(capfd.readouterr().out)["error"]["reason"] == "Input/output error"
+
+
 def test_ctrl_c_exits_130_without_a_word(
     list_raises: Callable[[BaseException], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
