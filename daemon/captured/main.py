@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import gc
 import os
@@ -20,7 +19,7 @@ from capturectl.errors import (
 )
 from capturectl.version import VERSION
 from capturectl.wire_errors import to_message
-from captured import config, log
+from captured import config, log, notify
 from captured.drm.borrow import borrow_card
 from captured.drm.card import Card, card_paths
 from captured.drm.resources import read_resources
@@ -31,12 +30,15 @@ from captured.server.hub import Hub
 from captured.server.limits import ClientLimits
 from captured.server.listener import Listener, Peer
 from captured.server.session import Session
+from captured.service import Service
 from captured.settings import SETTINGS
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
     from capturectl.transport import Transport
+    from captured.handover.estate import Estate
 
 
 _STREAM = 1
@@ -44,6 +46,8 @@ _STREAM = 1
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command line; every option is a setting of captured.toml."""
+    import argparse  # not for a service, whose settings are in the file
+
     parser = argparse.ArgumentParser(
         prog="captured",
         description="Capture what is on a display through its writeback connector, "
@@ -71,10 +75,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the daemon until SIGTERM or SIGINT; return its exit status."""
-    options = vars(build_parser().parse_args(arguments))
-    show = options.pop("show_config")
+    given = sys.argv[1:] if arguments is None else arguments
+    options = vars(build_parser().parse_args(given)) if given else {}
+    show = options.pop("show_config", False)
     try:
-        loaded = config.load(options.pop("config"), options)
+        loaded = config.load(options.pop("config", None), options)
         if show:
             return _show(loaded)
         log.begin(loaded.config.log)
@@ -101,32 +106,48 @@ def _show(loaded: config.Loaded) -> int:
 
 def _run(settings: config.Config) -> int:
     with contextlib.ExitStack() as stack:
+        service = stack.enter_context(contextlib.closing(Service(notify.receive())))
         reactor = stack.enter_context(Reactor())
-        daemon = Daemon(_build_output(settings, reactor, stack), settings, reactor)
+        output = _build_output(settings, reactor, stack, service.estate)
+        daemon = Daemon(output, settings, reactor, service)
         try:
-            reactor.handle_signals((signal.SIGTERM, signal.SIGINT), lambda _: reactor.stop())
-            daemon.start()
+            reactor.handle_signals((signal.SIGTERM, signal.SIGINT), daemon.asked_to_end)
             # What exists by now stays. A collection in the middle of a stream costs frames;
             # the hub collects when an output is let go of.
-            gc.collect()
+            if not daemon.start():
+                gc.collect()
             gc.freeze()
             gc.disable()
             reactor.run()
         finally:
             daemon.close()
+        if daemon.is_restarting:
+            sys.stderr.flush()
+            os._exit(0)  # the interpreter's own end would cost some frames
     return 0
 
 
 def _build_output(
-    settings: config.Config, reactor: Reactor, stack: contextlib.ExitStack
+    settings: config.Config, reactor: Reactor, stack: contextlib.ExitStack, estate: Estate | None
 ) -> WritebackOutput | PatternOutput:
     """Build what the settings name; the card that it needs is left to the stack."""
     if settings.pattern:
         return PatternOutput(_STREAM, settings, reactor)
-    card = stack.enter_context(open_card(settings.card))
+    card = stack.enter_context(_kept_card(settings, estate) or open_card(settings.card))
     if settings.share:
         card.share(borrow_card(settings.share))
     return WritebackOutput(_STREAM, card, settings, reactor)
+
+
+def _kept_card(settings: config.Config, estate: Estate | None) -> Card | None:
+    """Return the card that a former daemon left attached, if it is the one that is wanted."""
+    if estate is None or estate.output is None:
+        return None
+    path = estate.output.card
+    if settings.share or settings.card not in {"", path}:
+        estate.drop_output()
+        return None
+    return Card(estate.take_card(), path, is_kept=True)
 
 
 def open_card(path: str) -> Card:
@@ -181,33 +202,68 @@ class Daemon:
     """The parts of a running daemon. Open until `close()`; owns the output, borrows the loop."""
 
     def __init__(
-        self, output: WritebackOutput | PatternOutput, settings: config.Config, reactor: Reactor
+        self,
+        output: WritebackOutput | PatternOutput,
+        settings: config.Config,
+        reactor: Reactor,
+        service: Service,
     ) -> None:
         """Build it; nothing is touched and nobody is served yet."""
         self._settings = settings
         self._reactor = reactor
         self._driver = output.driver
-        self._instance = int.from_bytes(os.urandom(8), "little")
+        self._service = service
+        self._instance = service.instance
+        self._is_ending = False
+        self.is_restarting = False
+        """Whether another daemon goes on; set when this one has been told to end."""
         self._listener: Listener | None = None
         self._limits = ClientLimits.from_rlimit()
         self._output = output
         self._hub = Hub(reactor, {_STREAM: output.stream}, self._welcome)
 
-    def start(self) -> None:
-        """Check the outputs, clean up after a crash, and listen.
+    def start(self) -> bool:
+        """Go on where a former daemon stopped, or clean up after it, and listen.
+
+        Returns:
+            Whether clients of the former daemon wait for frames.
 
         Raises:
             CaptureError: The socket cannot be made.
         """
-        self._output.start()
+        is_awaited = self._service.begin(self._output, self._hub)
+        inherited = self._service.take_socket()
         self._listener = Listener(
-            self._settings.socket, self._reactor, self._accept, self._settings.group
+            self._settings.socket, self._reactor, self._accept, self._settings.group, inherited
         )
         log.info("ready on %s", self._settings.socket)
+        self._service.ready(self._reactor, self._hub, self._describe)
+        return is_awaited
+
+    def asked_to_end(self, number: int) -> None:
+        """End at a signal; asked twice, do not ask the service manager what it is for."""
+        if self._is_ending:
+            self._reactor.stop()
+            return
+        self._is_ending = True
+        self._service.ask_whether_restart(self._reactor, self._end)
+
+    def _end(self, is_restart: bool) -> None:
+        self.is_restarting = is_restart
+        self._reactor.stop()
 
     def close(self) -> None:
-        """Say goodbye to every client, give the displays back, stop listening."""
+        """Say goodbye to every client, give the displays back, stop listening.
+
+        Before a restart, nothing but the last: clients and displays are the next daemon's.
+        """
+        if self.is_restarting:
+            log.info("leaving %d clients to the next daemon", len(self._hub.sessions))
+            if self._listener is not None:
+                self._listener.close()
+            return
         with contextlib.ExitStack() as last:  # whatever fails, the displays are given back
+            last.callback(self._service.forget)
             last.callback(self._output.close)
             last.callback(self._hub.say_bye, protocol.ByeReason.SHUTDOWN)
             if self._listener is not None:
@@ -222,6 +278,10 @@ class Daemon:
             transport.hang_up()
             return
         Session(transport, peer, self._hub)
+
+    def _describe(self) -> str:
+        missed = sum(s.engine.statistics().missed for s in self._hub.streams.values())
+        return f"{self._output.summary()}, {len(self._hub.sessions)} clients, {missed} missed"
 
     def _capabilities(self) -> protocol.Capability:
         has_fences = any(stream.has_fences for stream in self._hub.streams.values())
