@@ -74,6 +74,11 @@ class CardWatch:
         self._retry = Alarm(reactor, self._try_again)
         self._retry_s = _FIRST_RETRY_S
 
+    @property
+    def card(self) -> Card | None:
+        """The card that is open; None while there is none. Borrowed."""
+        return self._card
+
     def start(self, card: Card | None = None) -> None:
         """Open the card that the settings name, or take one that is open.
 

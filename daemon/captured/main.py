@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import gc
 import os
@@ -15,7 +14,7 @@ from capturectl import protocol
 from capturectl.errors import CaptureBusyError, CaptureError
 from capturectl.version import VERSION
 from capturectl.wire_errors import to_message
-from captured import config, log
+from captured import config, log, notify
 from captured.output import PatternOutput, WritebackOutput
 from captured.reactor import Reactor
 from captured.reload import Reloader
@@ -24,12 +23,16 @@ from captured.server.hub import Hub
 from captured.server.limits import ClientLimits
 from captured.server.listener import Listener
 from captured.server.session import Session
+from captured.service import Service
 from captured.settings import SETTINGS
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Mapping, Sequence
 
     from capturectl.transport import Transport
+    from captured.drm.card import Card
+    from captured.handover.estate import Estate
     from captured.server.peer import Peer
 
 
@@ -38,6 +41,8 @@ _STREAM = 1
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command line; every option is a setting of captured.toml."""
+    import argparse  # not for a service, whose settings are in the file
+
     parser = argparse.ArgumentParser(
         prog="captured",
         description="Capture what is on a display through its writeback connector, "
@@ -70,11 +75,14 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the daemon until SIGTERM or SIGINT; return its exit status."""
-    options = vars(build_parser().parse_args(arguments))
-    path, show, check = (options.pop(name) for name in ("config", "show_config", "check_config"))
-    is_examination = options.pop("examine", False)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = vars(build_parser().parse_args(given)) if given else {}
+    path = options.pop("config", None)
+    show, check, look = (
+        options.pop(name, False) for name in ("show_config", "check_config", "examine")
+    )
     try:
-        if is_examination:
+        if look:
             from captured.examine import examine  # what no daemon needs
 
             return examine(path, options)
@@ -107,63 +115,98 @@ def _show(loaded: config.Loaded) -> int:
 
 def _run(settings: config.Config, path: str | None, options: Mapping[str, Any]) -> int:
     with contextlib.ExitStack() as stack:
+        service = stack.enter_context(contextlib.closing(Service(notify.receive())))
         reactor = stack.enter_context(Reactor())
-        daemon = Daemon(_build_output(settings, reactor, stack), settings, reactor)
+        output = _build_output(settings, reactor, stack, service.estate)
+        daemon = Daemon(output, settings, reactor, service)
         try:
-            reactor.handle_signals((signal.SIGTERM, signal.SIGINT), lambda _: reactor.stop())
+            reactor.handle_signals((signal.SIGTERM, signal.SIGINT), daemon.asked_to_end)
             reloader = Reloader(path, options, settings, daemon.apply)
             reactor.handle_signals((signal.SIGHUP,), lambda _: reloader.reload())
-            daemon.start()
             # What exists by now stays. A collection in the middle of a stream costs frames;
             # the hub collects when an output is let go of.
-            gc.collect()
+            if not daemon.start():
+                gc.collect()
             gc.freeze()
             gc.disable()
             reactor.run()
         finally:
             daemon.close()
+        if daemon.is_restarting:
+            sys.stderr.flush()
+            os._exit(0)  # the interpreter's own end would cost some frames
     return 0
 
 
 def _build_output(
-    settings: config.Config, reactor: Reactor, stack: contextlib.ExitStack
+    settings: config.Config, reactor: Reactor, stack: contextlib.ExitStack, estate: Estate | None
 ) -> WritebackOutput | PatternOutput:
     """Build what the settings name; closing it is left to the stack."""
     if settings.pattern:
         return PatternOutput(_STREAM, settings, reactor)
     output = WritebackOutput(_STREAM, settings, reactor)
-    stack.callback(output.close)
-    output.open()
+    try:
+        output.open(_kept_card(settings, estate))
+    except BaseException:
+        output.close()
+        raise
     return output
+
+
+def _kept_card(settings: config.Config, estate: Estate | None) -> Card | None:
+    """Return the card that a former daemon left attached, if it is the one that is wanted."""
+    if estate is None or estate.output is None:
+        return None
+    path = estate.output.card
+    if settings.share or settings.card not in {"", path}:
+        estate.drop_output()
+        return None
+    from captured.drm.card import Card
+
+    return Card(estate.take_card(), path, is_kept=True)
 
 
 class Daemon:
     """The parts of a running daemon. Open until `close()`; owns the output, borrows the loop."""
 
     def __init__(
-        self, output: WritebackOutput | PatternOutput, settings: config.Config, reactor: Reactor
+        self,
+        output: WritebackOutput | PatternOutput,
+        settings: config.Config,
+        reactor: Reactor,
+        service: Service,
     ) -> None:
         """Build it; nothing is touched and nobody is served yet."""
         self._settings = settings
         self._reactor = reactor
-        self._instance = int.from_bytes(os.urandom(8), "little")
+        self._service = service
+        self._instance = service.instance
+        self._is_ending = False
+        self.is_restarting = False
+        """Whether another daemon goes on; set when this one has been told to end."""
         self._listener: Listener | None = None
         self._limits = ClientLimits.from_rlimit(settings.quota)
         self._output = output
         self._hub = Hub(reactor, {_STREAM: output.stream}, self._welcome)
         self._hub.set_access(Access(parse_rules(settings.allow)))
 
-    def start(self) -> None:
-        """Check the outputs, clean up after a crash, and listen.
+    def start(self) -> bool:
+        """Go on where a former daemon stopped, or clean up after it, and listen.
+
+        Returns:
+            Whether clients of the former daemon wait for frames.
 
         Raises:
             CaptureError: The socket cannot be made.
         """
-        self._output.start()
+        is_awaited = self._service.begin(self._output, self._hub)
+        inherited = self._service.take_socket()
         self._listener = Listener(
-            self._settings.socket, self._reactor, self._accept, self._settings.group
+            self._settings.socket, self._reactor, self._accept, self._settings.group, inherited
         )
         log.info("ready on %s", self._settings.socket, code="ready")
+        self._service.ready(self._reactor, self._hub, self._describe)
+        return is_awaited
 
     def apply(self, settings: config.Config) -> None:
         """Change what can change while the daemon runs: see `Setting.is_live`.
@@ -178,9 +221,31 @@ class Daemon:
         for stream in self._hub.streams.values():
             stream.engine.set_linger(settings.linger)
 
+    def asked_to_end(self, number: int) -> None:
+        """End at a signal; asked twice, do not ask the service manager what it is for."""
+        if self._is_ending:
+            self._reactor.stop()
+            return
+        self._is_ending = True
+        self._service.ask_whether_restart(self._reactor, self._end)
+
+    def _end(self, is_restart: bool) -> None:
+        self.is_restarting = is_restart
+        self._reactor.stop()
+
     def close(self) -> None:
-        """Say goodbye to every client, give the displays back, stop listening."""
+        """Say goodbye to every client, give the displays back, stop listening.
+
+        Before a restart, nothing but the last: clients and displays are the next daemon's.
+        """
+        if self.is_restarting:
+            log.info("leaving %d clients to the next daemon", len(self._hub.sessions))
+            self._output.hand_over()
+            if self._listener is not None:
+                self._listener.close()
+            return
         with contextlib.ExitStack() as last:  # whatever fails, the displays are given back
+            last.callback(self._service.forget)
             last.callback(self._output.close)
             last.callback(self._hub.say_bye, protocol.ByeReason.SHUTDOWN)
             if self._listener is not None:
@@ -195,6 +260,10 @@ class Daemon:
             transport.hang_up()
             return
         Session(transport, peer, self._hub)
+
+    def _describe(self) -> str:
+        missed = sum(s.engine.statistics().missed for s in self._hub.streams.values())
+        return f"{self._output.summary()}, {len(self._hub.sessions)} clients, {missed} missed"
 
     def _capabilities(self) -> protocol.Capability:
         has_fences = any(stream.has_fences for stream in self._hub.streams.values())

@@ -14,7 +14,7 @@ from capturectl.errors import (
 )
 from capturectl.fourcc import MODIFIER_LINEAR
 from capturectl.protocol import EventKind
-from captured import log
+from captured import keepsake, log
 from captured.capture.engine import Engine, Settings
 from captured.capture.pacing import Pace, Policy, policy_of
 from captured.capture.pattern import PatternSource, parse_geometry
@@ -30,9 +30,12 @@ from captured.server.stream import OutputLook, Stream
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from captured.capture.pool import Pool
     from captured.config import Config
     from captured.drm.card import Card
     from captured.drm.shown import ShownPlane
+    from captured.handover.keeper import Keepsake
+    from captured.handover.records import OutputRecord
     from captured.reactor import Reactor
 
 
@@ -55,6 +58,8 @@ class WritebackOutput:
             settings.output, settings.fourcc, settings.modeset, settings.memory == "sealed"
         )
         self._is_started = False
+        self._problem: CaptureError | None = None
+        """What the last look before anybody asked has found in the way."""
         self._watch = CardWatch(settings, reactor, self)
         self._writeback: WritebackSource | None = None
         self._last = _unseen(settings.output)
@@ -93,6 +98,7 @@ class WritebackOutput:
             log.warning("waiting: %s", self._last.problem)
             return
         self._clean_up(self._writeback)
+        self._writeback.leave()
         self._try(self._writeback.prove)
 
     def _clean_up(self, source: WritebackSource) -> None:
@@ -101,11 +107,14 @@ class WritebackOutput:
         self._try(source.reconcile)
 
     def _try(self, step: Callable[[], object]) -> None:
+        self._problem = None
         try:
             step()
         except CaptureUnsupportedError as error:
+            self._problem = error
             log.warning("%s", error)
         except CaptureError as error:
+            self._problem = error
             log.info("%s", error)
         except OSError as error:
             log.warning("%s: %s", error.filename or self.stream.card, error.strerror)
@@ -178,6 +187,52 @@ class WritebackOutput:
             self._engine.outlet.output_changed(kind, news)
 
     # -- how it is ----------------------------------------------------------------------------
+
+    def summary(self) -> str:
+        """Say in a few words what is captured, or what is in the way; looks at nothing."""
+        problem = self._engine.problem
+        if self._engine.pool is None and problem is None:
+            problem = self._problem if self._writeback else self._last.problem
+        if problem is not None:
+            return str(problem)
+        card, mode = self.stream.card.rpartition("/")[2], self._last.mode
+        shape = self._engine.geometry or (
+            mode and _geometry(mode.width, mode.height, mode.refresh_mhz)
+        )
+        return f"{card} {self._last.name} {_shape(shape) if shape else 'off'}"
+
+    # -- from one daemon to the next ----------------------------------------------------------
+
+    def keep(self) -> Keepsake | None:
+        """Say what there is to keep; None when that is nothing, or cannot be kept."""
+        pool, card, source = self._engine.pool, self._watch.card, self._writeback
+        if pool is None or card is None or source is None:
+            return None
+        return keepsake.keep(self._last.name, card, source, pool)
+
+    def adopt(self, record: OutputRecord) -> Pool:
+        """Go on with what was kept, through the same open file of the card; nothing is touched.
+
+        Raises:
+            CaptureError: The settings have changed, or the connector was taken off.
+            OSError: The card is gone, or another.
+        """
+        card, source = self._watch.card, self._writeback
+        if card is None or source is None or not card.is_kept:
+            raise CaptureLostError("its card was not kept")
+        fourcc = source.choose_fourcc(self._last.fourccs)
+        wanted = self._last.name, fourcc, self._settings.buffers, "dumb"
+        if wanted != (record.name, record.fourcc, len(record.slots), self._settings.memory):
+            raise CaptureLostError("the settings have changed")
+        pool = keepsake.adopt(record, card, source)
+        self._is_started = True
+        return pool
+
+    def hand_over(self) -> None:
+        """Leave everything as it is to the next daemon, which has the card's file as well."""
+        self._watch.close()
+
+    # -- what clients ask for -----------------------------------------------------------------
 
     def look(self) -> OutputLook:
         """Say how the output is now; a problem is part of that, never raised."""
@@ -256,6 +311,22 @@ class PatternOutput:
         geometry = self._geometry
         return OutputLook(_PATTERN_NAME, 0, 0, "", geometry, (geometry.fourcc,), None)
 
+    def summary(self) -> str:
+        """Say in a few words what is captured."""
+        return f"pattern {_shape(self._geometry)}"
+
+    def keep(self) -> Keepsake | None:
+        """Nothing: its memory can be mapped for drawing only once."""
+        return None
+
+    def adopt(self, record: OutputRecord) -> Pool:
+        """Refuse; nothing was kept."""
+        raise CaptureLostError(f"{record.name} is another output")
+
+    def hand_over(self) -> None:
+        """End it: the next daemon makes its own."""
+        self._engine.close()
+
     def close(self) -> None:
         """End it. Twice is fine."""
         self._engine.close()
@@ -278,6 +349,10 @@ def _plane_status(shown: ShownPlane) -> protocol.PlaneStatus:
     return protocol.PlaneStatus(
         plane.plane_id, plane.fb_id, shown.fourcc, *where, plane.plane_type, shown.maker
     )
+
+
+def _shape(geometry: Geometry) -> str:
+    return f"{geometry.width}x{geometry.height}@{geometry.refresh_mhz / 1000:.4g}"
 
 
 def _geometry(width: int, height: int, refresh_mhz: int) -> Geometry:

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from capturectl.protocol import DEFAULT_SOCKET
 from captured import log
-from captured.capture.pool import MINIMUM
+from captured.capture.pool import MAXIMUM, MINIMUM
 from captured.drm.modeset import is_wish
 from captured.server.access import allow_from_text, is_allow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_MOST_BUFFERS = 64
 _MOST_CLIENTS = 1024
 _LONGEST_S = 86400.0 * 365
 
@@ -40,8 +39,7 @@ class Setting(NamedTuple):
 
 
 def _is(pattern: str) -> Callable[[str], bool]:
-    compiled = re.compile(pattern)
-    return lambda text: compiled.fullmatch(text) is not None
+    return lambda text: re.fullmatch(pattern, text) is not None  # most starts check none
 
 
 def _between(least: float, most: float) -> Callable[[float], bool]:
@@ -88,7 +86,7 @@ SETTINGS = {
     ),
     "buffers": Setting(
         int, "N", "size of the pool; two buffers are never lent",
-        f"a whole number from {MINIMUM} to {_MOST_BUFFERS}", _between(MINIMUM, _MOST_BUFFERS),
+        f"a whole number from {MINIMUM} to {MAXIMUM}", _between(MINIMUM, MAXIMUM),
     ),
     "memory": Setting(
         str, "dumb|sealed",

@@ -73,9 +73,15 @@ def plane_state() -> str:
     return "\n".join(line for line in lines if not _OF_THE_MOMENT.match(line.strip()))
 
 
+def framebuffer_ids() -> list[int]:
+    """Return the numbers of everybody's framebuffers."""
+    text = (_DEBUGFS / "framebuffer").read_text()
+    return [int(number) for number in re.findall(r"^framebuffer\[(\d+)\]", text, re.M)]
+
+
 def framebuffer_count() -> int:
     """Count the framebuffers of everybody."""
-    return len(re.findall(r"^framebuffer\[", (_DEBUGFS / "framebuffer").read_text(), re.M))
+    return len(framebuffer_ids())
 
 
 def dmabuf_count() -> int:

@@ -136,11 +136,16 @@ class BareDaemon(DaemonProcess):
     environment import: what a board runs."""
 
     def _command(self) -> list[str]:
-        start = (
-            f"import sys; sys.path[:0] = [{str(PROJECT)!r}, {str(PROJECT / 'daemon')!r}]; "
-            "from captured.main import main; sys.exit(main())"
-        )
-        return [sys.executable, "-I", "-S", "-c", start]
+        return bare_command()
+
+
+def bare_command() -> list[str]:
+    """Return the command of a `BareDaemon`."""
+    start = (
+        f"import sys; sys.path[:0] = [{str(PROJECT)!r}, {str(PROJECT / 'daemon')!r}]; "
+        "from captured.main import main; sys.exit(main())"
+    )
+    return [sys.executable, "-I", "-S", "-c", start]
 
 
 def wait_until(condition: Any, what: str, timeout: float = START_TIMEOUT) -> None:

@@ -112,6 +112,11 @@ def test_capture_knows_no_server_and_no_main() -> None:
     assert offences(("captured.capture",), ("captured.server", "captured.main")) == []
 
 
+def test_only_those_who_build_the_daemon_know_what_is_handed_over() -> None:
+    rooms = ("captured.drm", "captured.capture", "captured.server", "captured.reactor")
+    assert offences(rooms, ("captured.handover", "captured.notify", "captured.service")) == []
+
+
 def test_capture_knows_no_drm() -> None:
     assert offences(("captured.capture",), ("captured.drm",)) == []
 

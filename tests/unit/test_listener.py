@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from capturectl.errors import CaptureBusyError, CaptureError, NotAllowedError
+from capturectl.fd import OwnedFd
 from captured.server.listener import Listener
 from captured.server.peer import Peer
 from tests.support.fakes import VirtualReactor
@@ -35,6 +36,13 @@ class Door:
 
     def open(self, path: Path) -> Listener:
         listener = Listener(str(path), self.reactor, lambda *guest: self.guests.append(guest))
+        self._listeners.append(listener)
+        return listener
+
+    def inherit(self, inherited: OwnedFd) -> Listener:
+        listener = Listener(
+            "/nowhere", self.reactor, lambda *guest: self.guests.append(guest), "", inherited
+        )
         self._listeners.append(listener)
         return listener
 
@@ -294,3 +302,22 @@ def test_closing_while_no_connection_can_be_accepted_ends_the_trying(
     listener.close()
     door.reactor.advance(1)
     assert exhausted.tries == 1
+
+
+def test_a_socket_of_the_service_managers_is_listened_on_and_left_alone(
+    door: Door, tmp_path: Path
+) -> None:
+    path = tmp_path / "sock"
+    given = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    given.bind(str(path))
+    given.listen()
+    before = path.stat()
+    listener = door.inherit(OwnedFd(given.detach(), "captured.socket"))
+    door.knock(path)
+    door.reactor.turn()
+    assert len(door.guests) == 1
+    listener.close()
+    after = path.stat()
+    assert (after.st_ino, after.st_mode, after.st_gid) == (
+        before.st_ino, before.st_mode, before.st_gid,
+    )  # fmt: skip

@@ -59,6 +59,9 @@ class FakeDisplay(FakeSource):
     def reconcile(self) -> None:
         self.done.append("reconcile")
 
+    def leave(self) -> None:
+        self.done.append("leave")
+
     def prove(self) -> None:
         self.done.append("prove")
 
@@ -164,7 +167,7 @@ def test_a_card_that_comes_before_the_start_is_no_news(make: Callable[..., World
     assert world.told() == []
     assert display.done == []
     world.output.start()
-    assert display.done == ["reconcile", "prove"]
+    assert display.done == ["reconcile", "leave", "prove"]
 
 
 def test_a_card_that_comes_later_is_cleaned_up_and_told_of_and_left_to_its_master(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from captured.capture.pool import Pool, Slot, SlotState
+from captured.capture.pool import NOWHERE, Pool, Slot, SlotState
 from tests.support.fakes import GEOMETRY, FakeMemory, FakeSubscriber, FencedMemory
 
 if TYPE_CHECKING:
@@ -370,3 +370,48 @@ def test_closing_twice_is_fine(pool: Pool) -> None:
     pool.close()
     pool.close()
     assert len(pool) == 0
+
+
+# --- a pool that a former daemon made -----------------------------------------------------------
+
+
+def adopted() -> Pool:
+    slots = [Slot(index, 3, FakeMemory(), place) for place, index in enumerate((0, 7, 2, 3))]
+    return Pool.adopt(GEOMETRY, slots)
+
+
+def test_an_adopted_pool_has_its_slots_and_their_generation() -> None:
+    pool = adopted()
+    assert [slot.index for slot in pool.slots] == [0, 7, 2, 3]
+    assert pool.generation == 3
+    assert pool.count(SlotState.FREE) == 4
+    pool.close()
+
+
+def test_a_slot_that_is_replaced_in_an_adopted_pool_gets_a_number_that_none_had() -> None:
+    pool = adopted()
+    taken = pool.take()
+    assert taken is not None
+    assert pool.replace(taken, FakeMemory()).index == 8
+    pool.close()
+
+
+def test_a_slot_that_is_held_is_not_written_until_it_is_let_go() -> None:
+    pool = adopted()
+    for slot in pool.slots:
+        slot.hold()
+    assert pool.take() is None
+    pool.returned(pool.slots[2])
+    assert pool.take() is pool.slots[2]
+    pool.close()
+
+
+def test_a_slot_keeps_its_place_and_one_that_has_left_has_none(pool: Pool) -> None:
+    assert [slot.place for slot in pool.slots] == list(range(len(pool)))
+    taken = pool.take()
+    assert taken is not None
+    place = taken.place
+    fresh = pool.replace(taken, FakeMemory())
+    assert (fresh.place, taken.place) == (place, NOWHERE)
+    pool.close()
+    assert fresh.place == NOWHERE

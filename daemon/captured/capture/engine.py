@@ -11,6 +11,7 @@ from captured import log
 from captured.capture.alarm import Alarm
 from captured.capture.audience import NEVER, Audience, Picture
 from captured.capture.job import JobState, WritebackJob
+from captured.capture.ledger import NoLedger
 from captured.capture.outlet import NoOutlet
 from captured.capture.pacing import Pace
 from captured.capture.pool import SLACK, Pool, Slot
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from captured.capture.alarm import Clock
     from captured.capture.audience import Subscriber
+    from captured.capture.ledger import Ledger
     from captured.capture.outlet import Outlet
     from captured.capture.pacing import Policy
     from captured.capture.source import FenceResult, Geometry, Source
@@ -97,6 +99,7 @@ class Engine:
     ) -> None:
         self.name = name
         self.outlet: Outlet = NoOutlet()
+        self.ledger: Ledger = NoLedger()
         self.timings = Timings()
         self.retired = Retired()
         self.last_error: CaptureError | None = None
@@ -107,7 +110,10 @@ class Engine:
         self._policy = policy
         self._audience = Audience(round(settings.lease_s * 1e9))
         self._step = Step.IN_STEP
+        self._is_doubt_told = False
         self._failed_proofs = 0
+        self._held: list[Slot] = []
+        """Of an adopted pool: what jobs of the former engine may be writing."""
         self._pool: Pool | None = None
         self._picture: Picture | None = None
         self._generation = 0
@@ -242,6 +248,7 @@ class Engine:
                 self.outlet.attached()
             self._pool = self._make_pool(geometry)
             self._fence_deadline_ns = self._choose_deadline(geometry)
+            self.outlet.pool_changed()
         except CaptureError as error:
             self._note(error)
             raise  # some of them are OSErrors too
@@ -249,6 +256,39 @@ class Engine:
             failed = _attach_failed(self.name, error)
             self._note(failed)
             raise failed from error
+
+    def resume(self, counts: Statistics, number: int, generation: int) -> None:
+        """Go on where a former engine stopped.
+
+        Args:
+            counts: To go on with.
+            number: Of its last commit, and of what was missed since.
+            generation: Of its pool.
+        """
+        self._captured, self._missed, self._lost, self._revoked, self._attached = counts
+        self._number, self._generation = number, generation
+
+    def adopt(self, pool: Pool, resume_ns: int) -> None:
+        """Go on with a former engine's pool, and a source that is attached.
+
+        Its last jobs' fences died with it. So it is in doubt, of which nobody needs to hear: the
+        first capture must prove that it was written by its own job, and until then the slots
+        that the last jobs were for are held back.
+
+        Args:
+            pool: Owned from here on.
+            resume_ns: When its last jobs have ended for sure, all being well.
+        """
+        self._pool, self._generation = pool, pool.generation
+        self._fence_deadline_ns = self._choose_deadline(pool.geometry)
+        self._step = Step.DOUBTED
+        self._pause.set_at(resume_ns)
+        self._linger.set_in(self._settings.linger_s)
+
+    def hold(self, slot: Slot) -> None:
+        """Keep a slot of an adopted pool from being written until there is proof."""
+        slot.hold()
+        self._held.append(slot)
 
     def _make_pool(self, geometry: Geometry) -> Pool:
         self._generation += 1
@@ -296,7 +336,9 @@ class Engine:
             return slot
         self.retired.add(slot.memory)
         self.outlet.slot_replaced(slot)
-        return pool.replace(slot, memory)
+        fresh = pool.replace(slot, memory)
+        self.outlet.pool_changed()
+        return fresh
 
     def _rest_if_alone(self) -> None:
         if len(self._audience):
@@ -322,6 +364,7 @@ class Engine:
 
     def _free_pool(self) -> None:
         self._picture = None
+        self._held.clear()
         pool, self._pool = self._pool, None
         if pool is not None:
             for slot in pool.held():
@@ -483,6 +526,7 @@ class Engine:
         if self._step is Step.DOUBTED:
             slot.memory.poison()
         now_ns = self._clock.now_ns()
+        self.ledger.note_commit(slot, job.number, self._missed, self._captured, now_ns)
         try:
             fence = self._source.commit(slot.memory, job.number)
         except BaseException:
@@ -635,20 +679,29 @@ class Engine:
             self._quarantine(slot)
             self._doubt()
             return False
-        log.info(
-            "%s: capture %d proved that fences are in step again", self.name, job.number,
-            output=self.name, sequence=job.number,
-        )  # fmt: skip
         self._step, self._failed_proofs = Step.IN_STEP, 0
-        self._tell_state(None)
+        self._let_go_of_held()
+        if self._is_doubt_told:
+            log.info(
+                "%s: capture %d proved that fences are in step again", self.name, job.number,
+                output=self.name, sequence=job.number,
+            )  # fmt: skip
+            self._is_doubt_told = False
+            self._tell_state(None)
         return True
+
+    def _let_go_of_held(self) -> None:
+        held, self._held = self._held, []
+        for slot in held:
+            if self._pool is not None:
+                self._pool.returned(slot)
 
     def _doubt(self) -> None:
         """One more capture did not do what its fence promises."""
         self._missed += 1
         if self._step is Step.DOUBTED:
             self._failed_proofs += 1
-        self._step = Step.DOUBTED
+        self._step, self._is_doubt_told = Step.DOUBTED, True
         problem = _out_of_step(self.name, self._fence_deadline_ns / 1e9)
         if self._failed_proofs < self._policy.proofs:
             self._tell_state(problem)

@@ -31,6 +31,9 @@ class Outlet(Protocol):
     def detached(self) -> None:
         """The source was detached."""
 
+    def pool_changed(self) -> None:
+        """There is a pool, or another buffer in it."""
+
     def pool_freed(self, generation: int) -> None:
         """All buffers of a generation are gone."""
 
@@ -64,6 +67,9 @@ class NoOutlet:
         """Ignore it."""
 
     def detached(self) -> None:
+        """Ignore it."""
+
+    def pool_changed(self) -> None:
         """Ignore it."""
 
     def pool_freed(self, generation: int) -> None:

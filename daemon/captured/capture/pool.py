@@ -25,6 +25,12 @@ SLACK = 1
 MINIMUM = RESERVE + SLACK + 1
 """The smallest pool from which a new client gets a frame."""
 
+MAXIMUM = 64
+"""The largest pool."""
+
+NOWHERE = MAXIMUM
+"""The place of a slot that is in no pool any more."""
+
 
 class Holder(Protocol):
     """Whoever a slot is lent to."""
@@ -60,9 +66,11 @@ class Slot:
     Ownership: owns its memory.
     """
 
-    def __init__(self, index: int, generation: int, memory: Memory) -> None:
+    def __init__(self, index: int, generation: int, memory: Memory, place: int = NOWHERE) -> None:
         self.index = index
         self.generation = generation
+        self.place = place
+        """Where it is in its pool; another slot may come there after it."""
         self.memory = memory
         self.state = SlotState.FREE
         self.readers = 0
@@ -115,6 +123,20 @@ class Slot:
             if self.state is SlotState.LENT:
                 self.state = SlotState.READY
 
+    def adopt_loan(self, holder: Holder, now_ns: int) -> None:
+        """FREE or LENT -> LENT: a former daemon lent it."""
+        self.hold()
+        self.told.append([holder])
+        self.lent_at_ns = now_ns
+
+    def hold(self) -> None:
+        """FREE or LENT -> LENT: the daemon itself is a reader, until `returned`."""
+        if self.state is SlotState.FREE:
+            self.state = SlotState.LENT
+        elif self.state is not SlotState.LENT:
+            raise RuntimeError(f"{self!r} cannot be held")
+        self.readers += 1
+
     def free(self) -> None:
         """READY -> FREE: a newer picture exists."""
         self._step(SlotState.READY, SlotState.FREE)
@@ -158,8 +180,8 @@ class Pool:
             ValueError: The size leaves nothing for a new client.
             OSError: ENOMEM; what was allocated is freed again.
         """
-        if size < MINIMUM:
-            raise ValueError(f"a pool of {size} buffers leaves none for a new client")
+        if not MINIMUM <= size <= MAXIMUM:
+            raise ValueError(f"a pool of {size} buffers leaves none for a new client, or is none")
         self.geometry = geometry
         self.generation = generation
         self.newest: Slot | None = None
@@ -168,10 +190,25 @@ class Pool:
         self._slots: list[Slot] = []
         try:
             for index in range(size):
-                self._slots.append(Slot(index, generation, allocate()))
+                self._slots.append(Slot(index, generation, allocate(), index))
         except BaseException:
             self.close()
             raise
+
+    @classmethod
+    def adopt(cls, geometry: Geometry, slots: list[Slot]) -> Pool:
+        """Make a pool of slots that a former daemon made; they are in the order of their places.
+
+        Ownership: the pool owns them from here on.
+        """
+        pool = cls.__new__(cls)
+        pool.geometry = geometry
+        pool.generation = slots[0].generation
+        pool.newest = None
+        pool._spare = -1
+        pool._next_index = 1 + max(slot.index for slot in slots)
+        pool._slots = slots
+        return pool
 
     # -- writing ------------------------------------------------------------------------------
 
@@ -191,10 +228,10 @@ class Pool:
 
     def replace(self, slot: Slot, memory: Memory) -> Slot:
         """Put new memory, owned from here on, in the place of a slot that `take` returned."""
-        fresh = Slot(self._next_index, self.generation, memory)
+        fresh = Slot(self._next_index, self.generation, memory, slot.place)
         fresh.take()
         self._next_index += 1
-        self._slots[self._slots.index(slot)] = fresh
+        self._slots[slot.place], slot.place = fresh, NOWHERE
         slot.memory.close()
         return fresh
 
@@ -248,6 +285,11 @@ class Pool:
             if slot.lent_at_ns < before_ns:
                 yield slot
 
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """All of them, by place."""
+        return tuple(self._slots)
+
     def held(self) -> list[Slot]:
         """Return the slots that clients have or were cut off with."""
         return [slot for slot in self._slots if slot.readers or slot.is_tainted]
@@ -268,6 +310,7 @@ class Pool:
         """Free the memory of every slot. Twice is fine."""
         slots, self._slots = self._slots, []
         for slot in reversed(slots):
+            slot.place = NOWHERE
             try:
                 slot.memory.close()
             except OSError as error:  # the card is gone, and its memory with it

@@ -41,14 +41,17 @@ class Card:
     Kernel: drivers/gpu/drm/drm_file.c, drm_auth.c.
     """
 
-    def __init__(self, fd: OwnedFd, path: str) -> None:
+    def __init__(self, fd: OwnedFd, path: str, *, is_kept: bool = False) -> None:
         """Adopt an open card. Use `Card.open` for a path.
 
         Args:
             fd: Of a card, a lease, or another's DRM file; owned from here on.
             path: Its name for messages.
+            is_kept: Whether it comes from a former process, which was master through it. So is
+                this one then, until it drops that.
         """
         self._fd = fd
+        self.is_kept = is_kept
         self._owner: OwnedFd | None = None
         self.path = path
 
@@ -201,10 +204,10 @@ class Card:
             NotAllowedError: EACCES, only root or a former master may ask.
             OSError: Any other errno.
         """
-        if self._owner is not None:
+        if self._owner is not None or self.is_kept:
             return
         try:
-            self.ioctl(uapi.SET_MASTER)
+            self._set_master()
         except OSError as error:
             if error.errno == errno.EBUSY:
                 raise CaptureBusyError(
@@ -219,10 +222,34 @@ class Card:
                 ) from error
             raise
 
+    def _set_master(self) -> None:
+        """Become master, in a new open file if this one may not.
+
+        Kernel: without CAP_SYS_ADMIN only a file that was master once may become it again. It is
+        from the start when it was opened while nobody else was (drm_auth.c, drm_master_open).
+        """
+        try:
+            self.ioctl(uapi.SET_MASTER)
+        except PermissionError:
+            self._renew()
+            self.ioctl(uapi.SET_MASTER)
+
+    def _renew(self) -> None:
+        """Go on with a new open file; nothing may be left that was made through the old one."""
+        fresh = Card.open(self.path)
+        try:
+            fresh.enable_client_capabilities()
+        except BaseException:
+            fresh.close()
+            raise
+        before, self._fd = self._fd, fresh._fd
+        before.close()
+
     def drop_master(self) -> None:
         """Stop being master; does nothing when the card's file is not, or not ours.
 
-        Kernel: EINVAL means not master, EACCES not master and never was (drm_auth.c).
+        Kernel: EINVAL means not master, EACCES not master and never was, or that another process
+        opened the file (drm_auth.c): one that was kept is given up for a new one.
         """
         if self._owner is not None:
             return
@@ -231,6 +258,9 @@ class Card:
         except OSError as error:
             if error.errno not in {errno.EINVAL, errno.EACCES}:
                 raise
+        if self.is_kept:
+            self.is_kept = False
+            self._renew()
 
     def __enter__(self) -> Self:
         return self

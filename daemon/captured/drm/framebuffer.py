@@ -107,6 +107,14 @@ class DumbBuffer:
         self.pitch: int = argument.pitch
         self.size: int = argument.size
 
+    @classmethod
+    def adopt(cls, card: Card, gem_handle: GemHandle, pitch: int, size: int) -> Self:
+        """Own a buffer that the card's open file has from a former process."""
+        buffer = cls.__new__(cls)
+        buffer._card = card
+        buffer.gem_handle, buffer.pitch, buffer.size = gem_handle, pitch, size
+        return buffer
+
     def map(self) -> mmap.mmap:
         """Map it read-write for the CPU; the caller closes the mapping."""
         argument = uapi.MapDumb(self.gem_handle)
@@ -160,6 +168,17 @@ class DumbFramebuffer(Framebuffer):
         except BaseException:
             self.buffer.close()
             raise
+
+    @classmethod
+    def adopt(cls, buffer: DumbBuffer, fb_id: FbId, width: int, height: int, fourcc: int) -> Self:
+        """Own a framebuffer that the card's open file has from a former process.
+
+        Ownership: the buffer is owned from here on.
+        """
+        framebuffer = cls.__new__(cls)
+        framebuffer._card, framebuffer.buffer, framebuffer.fb_id = buffer._card, buffer, fb_id
+        framebuffer.width, framebuffer.height, framebuffer.fourcc = width, height, fourcc
+        return framebuffer
 
     @property
     def pitch(self) -> int:

@@ -14,9 +14,10 @@ from captured.drm.sealed import SealedFramebuffer
 if TYPE_CHECKING:
     import mmap
     from contextlib import AbstractContextManager
+    from typing import Self
 
     from captured.drm.card import Card
-    from captured.drm.ids import FbId
+    from captured.drm.ids import FbId, GemHandle
 
 _MARKS, _MARK = 16, 64  # places, and bytes in each
 
@@ -90,9 +91,13 @@ class DumbMemory(WritebackMemory):
     Ownership: owns the dma-buf as well.
     """
 
-    def __init__(self, card: Card, geometry: Geometry) -> None:
-        """Allocate, register and export it."""
-        framebuffer = DumbFramebuffer(card, geometry.width, geometry.height, geometry.fourcc)
+    def __init__(self, framebuffer: DumbFramebuffer) -> None:
+        """Export it; use `allocate` for a new one.
+
+        Ownership: the framebuffer is owned from here on, also when this fails.
+        Kernel: what was exported before is exported again as the same dma-buf, and as read-only
+        as it was (drm_prime.c, drm_gem_prime_handle_to_dmabuf).
+        """
         super().__init__(framebuffer)
         self._buffer = framebuffer.buffer
         try:
@@ -100,6 +105,16 @@ class DumbMemory(WritebackMemory):
         except BaseException:
             framebuffer.close()
             raise
+
+    @classmethod
+    def allocate(cls, card: Card, geometry: Geometry) -> Self:
+        """Allocate, register and export it."""
+        return cls(DumbFramebuffer(card, geometry.width, geometry.height, geometry.fourcc))
+
+    @property
+    def gem_handle(self) -> GemHandle:
+        """The buffer's number in the card's open file."""
+        return self._buffer.gem_handle
 
     def _map(self) -> AbstractContextManager[mmap.mmap]:
         return self._buffer.map()
@@ -114,13 +129,16 @@ class DumbMemory(WritebackMemory):
 class SealedMemory(WritebackMemory):
     """In a sealed memfd: clients get that, and nothing in their machine can write to it."""
 
-    def __init__(self, card: Card, geometry: Geometry) -> None:
+    @classmethod
+    def allocate(cls, card: Card, geometry: Geometry) -> Self:
         """Allocate, import, register and seal it.
 
         Raises:
             CaptureUnsupportedError: no-udmabuf.
         """
-        framebuffer = SealedFramebuffer(card, geometry.width, geometry.height, geometry.fourcc)
+        return cls(SealedFramebuffer(card, geometry.width, geometry.height, geometry.fourcc))
+
+    def __init__(self, framebuffer: SealedFramebuffer) -> None:
         super().__init__(framebuffer)
         self._memory = framebuffer.memory
         self.planes = (Plane(framebuffer.memfd, framebuffer.pitch, 0),)

@@ -14,6 +14,8 @@ from captured.drm.framebuffer import DumbFramebuffer
 from captured.drm.mode import Mode, parse_wish
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from captured.drm.card import Card
     from captured.drm.resources import Crtc, Plane, Resources
     from captured.drm.route import Route
@@ -100,6 +102,24 @@ class LitOutput:
         else:
             self._show_black(_primary_plane(resources, route.crtc), mode)
         self._is_lit = True
+
+    @classmethod
+    def adopt(cls, card: Card, route: Route, fb: DumbFramebuffer | None) -> Self:
+        """Own the light that a former process made through the card's open file.
+
+        Args:
+            card: The card.
+            route: The display and its CRTC.
+            fb: What it shows, owned from here on; None where the picture was there before.
+        """
+        lit = cls.__new__(cls)
+        lit._card, lit._route, lit._fb, lit._is_lit = card, route, fb, True
+        return lit
+
+    @property
+    def fb(self) -> DumbFramebuffer | None:
+        """The black picture that was put there; None where another was there before."""
+        return self._fb
 
     def _activate(self, *, active: bool) -> None:
         crtc = self._route.crtc

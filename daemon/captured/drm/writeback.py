@@ -161,7 +161,7 @@ class WritebackSource:
         self._wishes = wishes
         self._stream = stream
         self._attachment: _Attachment | None = None
-        self._is_master = False
+        self._is_master = card.is_kept
         self._proved_problem: CaptureError | None = None
 
     def pin(self, name: str) -> None:
@@ -359,12 +359,41 @@ class WritebackSource:
             "attached %s to %s (%s)", connector.name, way.crtc.name, way.display.name,
             output=way.display.name,
         )  # fmt: skip
+        return self._attachment_of(way, geometry, lit)
+
+    def _attachment_of(
+        self, way: Route, geometry: Geometry, lit: modeset.LitOutput | None
+    ) -> _Attachment:
+        connector = way.writeback
         request = AtomicReq(self._card)
         request.add(connector.connector_id, connector.properties, "WRITEBACK_FB_ID", 0)
         slot = request.add_out_fence(
             connector.connector_id, connector.properties, "WRITEBACK_OUT_FENCE_PTR"
         )
         return _Attachment(way, geometry, request, slot, lit)
+
+    def adopt(self, geometry: Geometry, black: DumbFramebuffer | None, *, is_lit: bool) -> None:
+        """Go on with what a former daemon attached through the same open file; touch nothing.
+
+        Args:
+            geometry: Of its pictures; when the mode has changed since, the next commit tells.
+            black: What it put on a dark display; owned from here on.
+            is_lit: Whether it lit the display.
+
+        Raises:
+            CaptureLostError: The connector is not attached any more.
+        """
+        found = resources.read_resources(self._card)
+        way = self._choose(found)
+        if way.writeback.crtc_id != way.crtc.crtc_id:
+            raise CaptureLostError(f"{way.writeback.name} was taken off meanwhile", "")
+        lit = modeset.LitOutput.adopt(self._card, way, black) if is_lit else None
+        self._attachment = self._attachment_of(way, geometry, lit)
+
+    @property
+    def lit(self) -> modeset.LitOutput | None:
+        """What was lit to attach."""
+        return self._attachment.lit if self._attachment else None
 
     def detach(self) -> None:
         """Take the connector off, put out what was lit, stop being master. Twice is fine.
@@ -396,8 +425,10 @@ class WritebackSource:
             CaptureLostError: Not attached.
             OSError: ENOMEM.
         """
-        kind = SealedMemory if self._wishes.is_sealed else DumbMemory
-        return kind(self._card, self._attached().geometry)
+        kind: type[SealedMemory | DumbMemory] = (
+            SealedMemory if self._wishes.is_sealed else DumbMemory
+        )
+        return kind.allocate(self._card, self._attached().geometry)
 
     def commit(self, memory: Memory, number: int) -> WritebackFence:
         """Commit one job; the picture of the next vblank goes to the memory.
@@ -524,6 +555,11 @@ class WritebackSource:
         fourccs = resources.writeback_fourccs(self._card, way.writeback)
         fourcc = _choose_fourcc(way.writeback.name, fourccs, self._wishes.fourcc)
         return Geometry(mode.width, mode.height, mode.refresh_mhz, fourcc, MODIFIER_LINEAR)
+
+    def leave(self) -> None:
+        """Stop being master unless attached: a file that was kept is master from the start."""
+        if self._attachment is None and self._is_master:
+            self._leave_master()
 
     # -- master -------------------------------------------------------------------------------
 

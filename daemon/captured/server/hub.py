@@ -10,6 +10,7 @@ from capturectl import protocol
 from capturectl.errors import CaptureError, CaptureLostError, NoOutputError, NotAllowedError
 from captured import log
 from captured.server.access import Access
+from captured.server.keeper import NoKeeper
 from captured.server.stream import state_of
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from captured.capture.outlet import Outlet
     from captured.capture.pool import Slot
     from captured.reactor import Reactor
+    from captured.server.keeper import Keeper
     from captured.server.session import Session
     from captured.server.stream import Stream
 
@@ -44,6 +46,9 @@ class Hub:
         self.welcome = welcome
         self.access = Access()
         """Who may see what; `set_access` changes it."""
+        self.keeper: Keeper = NoKeeper()
+        self.on_change: Callable[[], None] = _nobody
+        """Called whenever something happens that `tell` tells of."""
         self.sessions: dict[int, Session] = {}
         self._watchers: set[Session] = set()
         self._count = 0
@@ -53,11 +58,11 @@ class Hub:
 
     # -- coming and going ---------------------------------------------------------------------
 
-    def add(self, session: Session) -> int:
-        """Take a new session in; return its number."""
-        self._count += 1
-        self.sessions[self._count] = session
-        return self._count
+    def add(self, session: Session, number: int = 0) -> int:
+        """Take a session in; return its number, a new one if it has none."""
+        self._count = max(self._count, number or self._count + 1)
+        self.sessions[number or self._count] = session
+        return number or self._count
 
     def uids(self) -> list[int]:
         """Return the user of each session."""
@@ -65,6 +70,7 @@ class Hub:
 
     def left(self, session: Session) -> None:
         """Hear that a session has ended."""
+        self.keeper.left(session)
         self.sessions.pop(session.number, None)
         self._watchers.discard(session)
         if session.is_greeted:
@@ -119,6 +125,10 @@ class Hub:
         """Tell a session of everything from now on, or of nothing any more."""
         (self._watchers.add if is_wanted else self._watchers.discard)(session)
 
+    def is_watched_by(self, session: Session) -> bool:
+        """Whether a session is told of everything."""
+        return session in self._watchers
+
     def tell(
         self,
         kind: protocol.EventKind,
@@ -129,6 +139,7 @@ class Hub:
         error: CaptureError | None = None,
     ) -> None:
         """Send an EVENT to all who watch."""
+        self.on_change()
         if not self._watchers:
             return
         words = error.as_dict() if error else _NO_ERROR
@@ -154,6 +165,10 @@ class Hub:
             session.say_bye(reason)
 
 
+def _nobody() -> None:
+    """Nobody listens yet."""
+
+
 class _StreamOutlet:
     """One engine's way out: pictures to its stream's subscriptions, news to all it concerns."""
 
@@ -167,8 +182,12 @@ class _StreamOutlet:
         self._hub.tell(Kind.ATTACHED, stream=self._stream)
 
     def detached(self) -> None:
+        self._hub.keeper.detached()
         self._hub.tell(Kind.DETACHED, stream=self._stream)
         gc.collect()
+
+    def pool_changed(self) -> None:
+        self._hub.keeper.pool_changed()
 
     def pool_freed(self, generation: int) -> None:
         for session in tuple(self._hub.sessions.values()):

@@ -18,6 +18,7 @@ from captured.server.peer import peer_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from capturectl.fd import OwnedFd
     from captured.reactor import Reactor, Timer
     from captured.server.peer import Peer
 
@@ -41,14 +42,17 @@ class Listener:
         reactor: Reactor,
         accept: Callable[[Transport, Peer], None],
         group: str = "",
+        inherited: OwnedFd | None = None,
     ) -> None:
-        """Bind and listen.
+        """Bind and listen, or go on with a socket that listens already.
 
         Args:
             path: Where; a socket that nobody answers any more is replaced.
             reactor: The loop that watches it.
             accept: Gets every new connection, and owns it.
             group: Whose members may connect; empty leaves the socket's group as it is.
+            inherited: A socket of the service manager's, owned from here on; who may connect,
+                and its path, are the manager's then.
 
         Raises:
             CaptureBusyError: Another daemon answers on the path.
@@ -58,7 +62,17 @@ class Listener:
         self._path = path
         self._reactor = reactor
         self._accept = accept
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+        self._resume: Timer | None = None
+        self._inode = 0
+        if inherited is None:
+            self._socket = _new_socket()
+            self._listen(path, group)
+        else:
+            self._socket = socket.socket(fileno=inherited.detach())
+            self._socket.setblocking(False)
+        self._watch()
+
+    def _listen(self, path: str, group: str) -> None:
         try:
             self._bind()
             self._inode = os.stat(path).st_ino
@@ -74,8 +88,6 @@ class Listener:
         except BaseException:
             self._socket.close()
             raise
-        self._resume: Timer | None = None
-        self._watch()
 
     def _bind(self) -> None:
         os.makedirs(os.path.dirname(self._path) or ".", exist_ok=True)
@@ -136,7 +148,7 @@ class Listener:
         self._reactor.watch(self._socket.fileno(), self._accept_all)
 
     def close(self) -> None:
-        """Stop listening and remove the path, if it is still ours. Twice is fine."""
+        """Stop listening and remove the path, if it is ours still. Twice is fine."""
         if self._socket.fileno() < 0:
             return
         if self._resume is not None:
@@ -144,8 +156,12 @@ class Listener:
         self._reactor.unwatch(self._socket.fileno())
         self._socket.close()
         with contextlib.suppress(FileNotFoundError):
-            if os.stat(self._path).st_ino == self._inode:
+            if self._inode and os.stat(self._path).st_ino == self._inode:
                 os.unlink(self._path)
+
+
+def _new_socket() -> socket.socket:
+    return socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
 
 
 def _give_to(path: str, group: str) -> None:

@@ -19,6 +19,7 @@ from capturectl.errors import (
 )
 from captured import log
 from captured.reactor import READABLE, WRITABLE
+from captured.server.keeper import KNOWN
 from captured.server.stream import receipt_of, state_of
 from captured.server.subscription import Subscription
 
@@ -58,26 +59,32 @@ class Session:
 
     __slots__ = (
         "_events", "_hello_timer", "_hub", "_outbox", "_reactor", "_read", "_revocations",
-        "_revoked", "_stale", "_subscriptions", "_taken_back", "_time_connected_ns", "_transport",
-        "is_greeted", "known", "lent", "name", "number", "peer", "write",
+        "_stale", "_taken_back", "_transport", "excused", "is_greeted", "is_introduced", "known",
+        "lent", "marks", "name", "number", "peer", "revoked", "subscriptions",
+        "time_connected_ns", "write",
     )  # fmt: skip
 
-    def __init__(self, transport: Transport, peer: Peer, hub: Hub) -> None:
+    def __init__(self, transport: Transport, peer: Peer, hub: Hub, number: int = 0) -> None:
         self.peer = peer
         self.name = ""
         self.is_greeted = False
+        """Whether its HELLO was heard."""
+        self.is_introduced = False
+        """Whether that was answered."""
         self._transport = transport
         self._read, self.write = transport.raw()
         self._hub = hub
         self._reactor = hub.reactor
-        self._time_connected_ns = hub.reactor.now_ns()
-        self._subscriptions: dict[int, Subscription] = {}
+        self.time_connected_ns = hub.reactor.now_ns()
+        self.subscriptions: dict[int, Subscription] = {}
         self.lent: dict[bytes, Loan] = {}
         """By receipt: the bytes that will bring the frame back."""
         self._taken_back: dict[bytes, Subscription] = {}
         """The same, of frames that were revoked and not released since."""
-        self._revoked = 0
+        self.revoked = 0
         self._revocations: deque[int] | None = None
+        self.excused = 0
+        """Up to this sequence it may release what it is not known to have: `handover.revival`."""
         self.known: dict[Slot, int] = {}
         """Buffers that it was sent, and of which stream."""
         self._outbox: list[bytes] = []  # a tenth of a deque; it is short
@@ -87,8 +94,26 @@ class Session:
         self._hello_timer: Timer | None = self._reactor.call_later(
             protocol.HELLO_TIMEOUT_S, self._hello_missing
         )
-        self.number = hub.add(self)
+        self.number = hub.add(self, number)
+        self.marks = hub.keeper.take_in(self)
+        """By a slot's place, what the client has of it, for the next daemon."""
         self._reactor.watch(transport.fileno(), self._ready)
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether it is told of events."""
+        return self._hub.is_watched_by(self)
+
+    def fileno(self) -> int:
+        """Lend its socket."""
+        return self._transport.fileno()
+
+    def resume(self, name: str, time_connected_ns: int, revoked: int) -> None:
+        """Go on after the HELLO that a former daemon answered."""
+        self.is_greeted = self.is_introduced = True
+        self.name = name
+        self.time_connected_ns, self.revoked = time_connected_ns, revoked
+        self._stop_hello_timer()
 
     # -- receiving ----------------------------------------------------------------------------
 
@@ -167,14 +192,24 @@ class Session:
             )
         self.is_greeted = True
         self.name = "".join(c if c.isprintable() else "?" for c in hello.name)
+        self._stop_hello_timer()
+        self._hub.keeper.changed(self)
+        self.introduce(header.serial)
+        log.info("%s connected", self, code="connected")
+        self._hub.tell(protocol.EventKind.CLIENT_CONNECTED, self)
+
+    def introduce(self, serial: int) -> None:
+        """Answer the HELLO."""
+        self.send(protocol.WELCOME.pack(self._hub.welcome(), serial=serial))
+        for stream in self._hub.streams.values():
+            self.describe(stream)
+        self.is_introduced = True
+        self._hub.keeper.changed(self)
+
+    def _stop_hello_timer(self) -> None:
         if self._hello_timer is not None:
             self._hello_timer.cancel()
             self._hello_timer = None
-        self.send(protocol.WELCOME.pack(self._hub.welcome(), serial=header.serial))
-        for stream in self._hub.streams.values():
-            self.describe(stream)
-        log.info("%s connected", self, code="connected")
-        self._hub.tell(protocol.EventKind.CLIENT_CONNECTED, self)
 
     def _hello_missing(self) -> None:
         self._hello_timer = None
@@ -184,8 +219,9 @@ class Session:
         try:
             stream = self._check_subscribe(request, header)
             subscription = Subscription(self, stream, request)
-            self._subscriptions[header.stream] = subscription
+            self.subscriptions[header.stream] = subscription
             subscription.reconsider()
+            self._hub.keeper.changed(self)
             try:
                 stream.engine.subscribe(subscription)
             except BaseException:
@@ -208,7 +244,7 @@ class Session:
         if stream is None:
             raise NoOutputError(f"there is no stream {header.stream}", "connect again")
         self._hub.access.check(self.peer, stream.name)
-        if header.stream in self._subscriptions:
+        if header.stream in self.subscriptions:
             raise CaptureBusyError("this connection has the stream already", code="subscribed")
         if request.credits + self._held_of(header.stream) > protocol.MAX_CREDITS:
             raise CaptureBusyError(
@@ -225,7 +261,7 @@ class Session:
         return sum(subscription.stream.stream_id == stream_id for subscription in subscriptions)
 
     def _unsubscribe(self, request: protocol.Unsubscribe, header: protocol.Header) -> None:
-        subscription = self._subscriptions.get(header.stream)
+        subscription = self.subscriptions.get(header.stream)
         if subscription is not None:
             self.end_subscription(subscription)
 
@@ -235,16 +271,18 @@ class Session:
             loan[0].give_back(loan[1].slot)
         elif (subscription := self._taken_back.pop(receipt, None)) is not None:
             subscription.credit_returned()
-        else:
+        elif request.sequence > self.excused:
             raise ProtocolError(f"RELEASE of frame {request.sequence}, which is not held")
 
     def _pause(self, request: protocol.Pause, header: protocol.Header) -> None:
-        if (subscription := self._subscriptions.get(header.stream)) is not None:
+        if (subscription := self.subscriptions.get(header.stream)) is not None:
             subscription.pause()
+            self._hub.keeper.changed(self)
 
     def _resume(self, request: protocol.Resume, header: protocol.Header) -> None:
-        if (subscription := self._subscriptions.get(header.stream)) is not None:
+        if (subscription := self.subscriptions.get(header.stream)) is not None:
             subscription.resume()
+            self._hub.keeper.changed(self)
 
     def _goodbye(self, request: protocol.Goodbye, header: protocol.Header) -> None:
         self.say_bye(protocol.ByeReason.CLIENT)
@@ -260,6 +298,7 @@ class Session:
 
     def _watch(self, request: protocol.Watch, header: protocol.Header) -> None:
         self._hub.watch(self, bool(request.is_wanted))
+        self._hub.keeper.changed(self)
 
     def _disconnect(self, request: protocol.Disconnect, header: protocol.Header) -> None:
         try:
@@ -280,7 +319,7 @@ class Session:
     def is_prompt(self) -> bool:
         """Whether the client has given frames back and has had none taken of late."""
         return not self._taken_back and any(
-            subscription.has_released for subscription in self._subscriptions.values()
+            subscription.has_released for subscription in self.subscriptions.values()
         )
 
     def send_buffer(self, stream: Stream, slot: Slot) -> None:
@@ -292,6 +331,7 @@ class Session:
         message, fds = _buffer_message(stream, slot)
         self._transport.send(message, fds)
         self.known[slot] = stream.stream_id
+        self.marks[slot.place] = KNOWN
 
     def send_fds(self, packet: bytes, fds: Sequence[int]) -> None:
         """Send a message with descriptors; errors as above."""
@@ -316,11 +356,25 @@ class Session:
             return  # it is being closed, and gives everything back anyway
         receipt, picture = self._loan_of(subscription, slot)
         self._taken_back[receipt] = self.lent.pop(receipt)[0]
+        self.marks[slot.place] = KNOWN
         stream = subscription.stream
         body = protocol.Revoked(picture.sequence, slot.index, slot.generation)
         self.send(protocol.REVOKED.pack(body, stream=stream.stream_id))
         if is_overdue:
             self._note_revoked(stream, picture.sequence)
+
+    def lapse(self, receipt: bytes) -> None:
+        """Take back a frame that a former daemon lent, if the client has not released it since.
+
+        It may never have had it, or have released it unheard: so its credit returns at once.
+        """
+        if not self._transport or (loan := self.lent.pop(receipt, None)) is None:
+            return
+        subscription, picture = loan
+        slot = picture.slot
+        body = protocol.Revoked(picture.sequence, slot.index, slot.generation)
+        self.send(protocol.REVOKED.pack(body, stream=subscription.stream.stream_id))
+        subscription.give_back(slot)
 
     def holds(self, subscription: Subscription, slot: Slot) -> bool:
         """Whether the client has a slot by a subscription."""
@@ -339,7 +393,7 @@ class Session:
             output=stream.name, sequence=sequence,
         )  # fmt: skip
         self._hub.tell(protocol.EventKind.FRAME_REVOKED, self, stream=stream, sequence=sequence)
-        self._revoked += 1
+        self.revoked += 1
         if self._revocations is None:
             self._revocations = deque(maxlen=_REVOCATIONS_LIMIT)
         self._revocations.append(self._reactor.now_ns())
@@ -367,7 +421,7 @@ class Session:
         if self._outbox:
             self._stale = (*(other for other in self._stale if other is not stream), stream)
             return
-        if state and stream.stream_id in self._subscriptions:
+        if state and stream.stream_id in self.subscriptions:
             self.send(state)
         for message in description:
             self.send(message)
@@ -381,29 +435,33 @@ class Session:
         """Yield a CLIENT for each subscription, or one for a client without any."""
         if not self.is_greeted:
             return
-        for stream_id, subscription in self._subscriptions.items():
+        for stream_id, subscription in self.subscriptions.items():
             body = self._status(subscription)
             yield protocol.CLIENT.pack(body, serial=serial, stream=stream_id)
-        if not self._subscriptions:
+        if not self.subscriptions:
             yield protocol.CLIENT.pack(self._status(None), serial=serial)
 
     def _status(self, subscription: Subscription | None) -> protocol.ClientStatus:
         held = sum(lent_to is subscription for lent_to, _ in self.lent.values())
         return protocol.ClientStatus(
             self.number,
-            self._time_connected_ns,
+            self.time_connected_ns,
             subscription.sent if subscription else 0,
             subscription.skipped if subscription else 0,
-            self._revoked,
+            self.revoked,
             self.peer.pid,
             self.peer.uid,
             self.peer.gid,
             subscription.credits if subscription else 0,
             held if subscription else len(self.lent),
-            subscription.max_fps_millihertz if subscription else 0,
+            subscription.request.max_fps_millihertz if subscription else 0,
             subscription.flags if subscription else 0,
             self.name,
         )
+
+    def wish_changed(self) -> None:
+        """Write down for the next daemon what the client wishes now."""
+        self._hub.keeper.changed(self)
 
     def check_access(self) -> None:
         """Cut the client off if it has anything of a stream that it may not see any more.
@@ -412,7 +470,7 @@ class Session:
         those of a subscription that has ended too.
         """
         try:
-            for stream_id in {*self._subscriptions, *self.known.values()}:
+            for stream_id in {*self.subscriptions, *self.known.values()}:
                 self._hub.access.check(self.peer, self._hub.streams[stream_id].name)
         except NotAllowedError as error:
             self.cut_off(error)
@@ -431,9 +489,10 @@ class Session:
 
     def _drop(self, subscription: Subscription) -> None:
         stream = subscription.stream
-        if self._subscriptions.pop(stream.stream_id, None) is not None:
+        if self.subscriptions.pop(stream.stream_id, None) is not None:
             self._hub.tell(protocol.EventKind.UNSUBSCRIBED, self, stream=stream)
         stream.engine.unsubscribe(subscription)
+        self._hub.keeper.changed(self)
 
     def _send_error(self, error: CaptureError, header: protocol.Header) -> None:
         body = wire_errors.to_message(error)
@@ -464,7 +523,7 @@ class Session:
         if events != self._events:
             self._events = events
             self._reactor.change(self._transport.fileno(), events)
-            for subscription in list(self._subscriptions.values()):
+            for subscription in list(self.subscriptions.values()):
                 subscription.reconsider()
                 subscription.stream.engine.wake()
         if self._stale and not self._outbox:
@@ -499,11 +558,10 @@ class Session:
         """Hang up; everything that the client holds is given back. Twice is fine."""
         if not self._transport:
             return
-        if self._hello_timer is not None:
-            self._hello_timer.cancel()
+        self._stop_hello_timer()
         self._reactor.unwatch(self._transport.fileno())
         self._transport.hang_up()
-        for subscription in list(self._subscriptions.values()):
+        for subscription in list(self.subscriptions.values()):
             self._drop(subscription)
         lent, self.lent = self.lent, {}
         for subscription, picture in lent.values():

@@ -16,12 +16,14 @@ from capturectl.errors import (
 from capturectl.fourcc import MODIFIER_LINEAR, fourcc_name
 from captured import log
 from captured.capture.pool import SlotState
+from captured.server.keeper import KNOWN, LENT, UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from captured.capture.audience import Picture
     from captured.capture.engine import Engine
+    from captured.capture.pool import Slot
     from captured.capture.source import Geometry
     from captured.server.subscription import Subscription
 
@@ -176,14 +178,15 @@ class Stream:
         woken while the next is sent to, and one that wakes often costs more than the sending.
         """
         packet, slot = self._frame(picture), picture.slot
-        takers = []
+        place, takers = slot.place, []
         for subscription in subscriptions:
             try:
                 if slot not in subscription.known:
                     subscription.send_buffer(slot)
+                subscription.marks[place] = LENT  # before: it must not be lost with us
                 subscription.write(packet)
             except (OSError, CaptureLostError) as error:
-                _not_sent(subscription, error)
+                _not_sent(subscription, slot, error)
             else:
                 takers.append(subscription)
         receipt = self._receipt(picture)
@@ -196,14 +199,15 @@ class Stream:
     ) -> list[Subscription]:
         """Send an EARLY, and the fence of its picture; return who has taken it."""
         packet, slot = self._early(picture), picture.slot
-        takers = []
+        place, takers = slot.place, []
         for subscription in subscriptions:
             try:
                 if slot not in subscription.known:
                     subscription.send_buffer(slot)
+                subscription.marks[place] = LENT
                 subscription.send_early(packet, fence)
             except (OSError, CaptureLostError) as error:
-                _not_sent(subscription, error)
+                _not_sent(subscription, slot, error)
             else:
                 takers.append(subscription)
         receipt = self._receipt(picture)
@@ -247,7 +251,8 @@ class Stream:
         return protocol.EARLY.pack(early, stream=self.stream_id)
 
 
-def _not_sent(subscription: Subscription, error: Exception) -> None:
+def _not_sent(subscription: Subscription, slot: Slot, error: Exception) -> None:
+    subscription.marks[slot.place] = KNOWN if slot in subscription.known else UNKNOWN
     # EAGAIN: it does not read. EPIPE: it is gone, and the loop sees that. ETOOMANYREFS: the
     # clients of the daemon's user have too many descriptors under way.
     if not isinstance(error, BlockingIOError):

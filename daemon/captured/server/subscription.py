@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from capturectl.protocol import ClientFlag, SubscribeFlag
 from captured.capture.audience import NEVER
+from captured.server.keeper import KNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from capturectl.errors import CaptureError
     from captured.capture.audience import Picture
     from captured.capture.pool import Slot
+    from captured.server.keeper import Marks
     from captured.server.stream import Stream
 
 
@@ -33,6 +35,8 @@ class Connection(Protocol):
     """Buffers that the client was sent."""
     lent: dict[bytes, tuple[Subscription, Picture]]
     """By receipt, frames that the client has."""
+    marks: Marks
+    """By a slot's place, what the client has of it, for the next daemon."""
     write: Callable[[bytes | bytearray], int]
     """The socket's own send."""
 
@@ -54,6 +58,9 @@ class Connection(Protocol):
     def describe(self, stream: Stream) -> None:
         """Tell the client what the output is like now."""
 
+    def wish_changed(self) -> None:
+        """Write down for the next daemon what the client wishes now."""
+
     def end_subscription(self, subscription: Subscription) -> None:
         """Tell the client that the subscription is over."""
 
@@ -65,15 +72,16 @@ class Subscription:
     """The engine's `Subscriber`. Lives until it has ended and everything it held is back."""
 
     __slots__ = (
-        "_captured_before", "_connection", "_engine", "_gap_ns", "_left", "_lent", "_next_ns",
-        "credits", "due_ns", "has_released", "is_early", "is_paused", "known",
-        "max_fps_millihertz", "seen", "sent", "served_ns", "stream", "write",
+        "_captured_before", "_connection", "_engine", "_lent", "_next_ns", "counted", "credits",
+        "due_ns", "gap_ns", "has_released", "is_early", "is_paused", "known", "left", "marks",
+        "request", "seen", "sent", "served_ns", "stream", "write",
     )  # fmt: skip
 
     def __init__(
         self, connection: Connection, stream: Stream, request: protocol.Subscribe
     ) -> None:
         self.stream = stream
+        self.request = request
         self.due_ns = 0
         self.seen = 0
         self.served_ns = 0
@@ -82,16 +90,19 @@ class Subscription:
         self.credits = request.credits
         self.sent = 0
         self.has_released = False
-        self.max_fps_millihertz = request.max_fps_millihertz
         self.known = connection.known
+        self.marks = connection.marks
         self.write = connection.write
         self._lent = connection.lent
         self._connection = connection
         self._engine = stream.engine
         self._captured_before = stream.engine.captured
-        self._left = request.frames
+        self.left = request.frames
+        """Frames until it ends; 0 where it has no limit."""
+        self.counted = 0
+        """Sequence of the last frame that `left` knows of."""
         rate = request.max_fps_millihertz
-        self._gap_ns = 10**12 // rate if rate else 0
+        self.gap_ns = 10**12 // rate if rate else 0
         self._next_ns = 0
 
     @property
@@ -135,25 +146,28 @@ class Subscription:
         self._lent[receipt] = self, picture
         self.sent += 1
         self.credits -= 1
-        if not self.credits or self._gap_ns or self._left:
+        if not self.credits or self.gap_ns or self.left:
             self._look_ahead(picture)
 
     def _look_ahead(self, picture: Picture) -> None:
         self._pace(picture.time_commit_ns)
         self.reconsider()
-        if self._left:
-            self._left -= 1
-            if not self._left:
+        if self.left:
+            self.left -= 1
+            self.counted = picture.sequence
+            if self.left:
+                self._connection.wish_changed()
+            else:
                 self._connection.end_subscription(self)
 
     def _pace(self, time_ns: int) -> None:
-        if not self._gap_ns:
+        if not self.gap_ns:
             return
         if self._next_ns:
             # The average holds over late frames, but a long wait is not made up in a burst.
-            self._next_ns = max(self._next_ns + self._gap_ns, time_ns + self._gap_ns // 2)
+            self._next_ns = max(self._next_ns + self.gap_ns, time_ns + self.gap_ns // 2)
         else:
-            self._next_ns = time_ns + self._gap_ns
+            self._next_ns = time_ns + self.gap_ns
 
     def reconsider(self) -> None:
         """Say anew when a picture is wanted; after every change of what that depends on."""
@@ -164,6 +178,7 @@ class Subscription:
 
     def give_back(self, slot: Slot) -> None:
         """The client releases a frame that it holds."""
+        self.marks[slot.place] = KNOWN
         self.credits += 1
         self.has_released = True
         if self.credits == 1:

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: MIT
+"""Whether the end that is asked for is one for good, or the first half of a restart.
+
+Decision 0016: the service manager sends the same signal for both, and says which only to those who
+ask it for its jobs.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from captured import log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from captured.reactor import Reactor, Timer
+
+_PATIENCE_S = 2.0
+
+
+def unit_name(cgroup: str) -> str:
+    """Return our unit's name from /proc/self/cgroup; empty when we are in none.
+
+    Kernel: "0::/system.slice/captured.service"; a manager of before cgroup v2 has a line for each
+    controller, and its own is named systemd.
+    """
+    for line in cgroup.splitlines():
+        number, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if number == "0" or controllers == "name=systemd":
+            name = path.rpartition("/")[2]
+            if name.endswith(".service"):
+                return name
+    return ""
+
+
+def is_restart(answer: str, unit: str) -> bool:
+    """Read the job of our unit in what `systemctl list-jobs` prints: JOB UNIT TYPE STATE."""
+    rows = [line.split() for line in answer.splitlines()]
+    return any(len(row) >= 3 and row[1] == unit and "restart" in row[2] for row in rows)
+
+
+class StopQuestion:
+    """Asks the manager while the loop goes on. Owns the child and its pipe until it answers.
+
+    Whoever cannot be asked, or does not answer in time, means stop: that leaves the display as it
+    was found.
+    """
+
+    def __init__(self, reactor: Reactor, answered: Callable[[bool], None]) -> None:
+        """Ask; call back once with whether it is a restart."""
+        self._reactor = reactor
+        self._answered = answered
+        self._text = b""
+        self._unit = _our_unit()
+        read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._pipe = read
+        try:
+            self._pid = _ask(self._unit, write)
+        except OSError as error:
+            log.info("the service manager cannot be asked for its jobs: %s", error.strerror)
+            self._pid = 0
+        finally:
+            os.close(write)
+        self._timer: Timer = reactor.call_later(_PATIENCE_S, self._end)
+        reactor.watch(read, self._read)
+
+    def _read(self, events: int) -> None:
+        try:
+            part = os.read(self._pipe, 4096)
+        except BlockingIOError:
+            return
+        self._text += part
+        if not part:
+            self._end()
+
+    def _end(self) -> None:
+        self._timer.cancel()
+        self._reactor.unwatch(self._pipe)
+        os.close(self._pipe)
+        if self._pid:
+            _reap(self._pid)
+        answer = self._text.decode(errors="replace")
+        log.info("asked to end: %s", answer.strip() or "the service manager names no job")
+        self._answered(is_restart(answer, self._unit))
+
+
+def _our_unit() -> str:
+    try:
+        with open("/proc/self/cgroup", encoding="utf-8") as file:
+            return unit_name(file.read())
+    except OSError:
+        return ""
+
+
+def _ask(unit: str, write: int) -> int:
+    """Start systemctl with its output in a pipe; return its pid.
+
+    The manager, which is just going through our control group, sends a SIGTERM to whatever it
+    finds there: this child is not to hear it.
+    """
+    if not unit:
+        return 0
+    words = ["systemctl", "list-jobs", "--no-legend", "--plain", "--no-pager", unit]
+    actions = [
+        (os.POSIX_SPAWN_DUP2, write, 1),
+        (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+    ]
+    return os.posix_spawnp(
+        words[0], words, os.environ, file_actions=actions, setsigmask=[signal.SIGTERM]
+    )
+
+
+def _reap(pid: int) -> None:
+    if os.waitpid(pid, os.WNOHANG)[0] != pid:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: MIT
+"""The service manager: what it gave us at the start, and what we tell it.
+
+A datagram and some environment variables, sd_notify(3) and sd_listen_fds(3); no library is needed.
+"""
+
+from __future__ import annotations
+
+import array
+import os
+import socket
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from capturectl.fd import OwnedFd
+from captured import log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, MutableMapping, Sequence
+
+    from captured.reactor import Reactor
+
+FIRST_FD = 3
+"""SD_LISTEN_FDS_START."""
+_VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE",
+              "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")  # fmt: skip
+_STORE_SIZE = 512
+"""Descriptors that we let the manager keep where it does not say how many it will."""
+
+
+class Notifier:
+    """Tells the service manager how we are. Without a manager it tells nobody.
+
+    Never waits: a manager that does not listen must not stop the frames.
+
+    Ownership: owns its socket; descriptors that are stored stay the caller's.
+    """
+
+    def __init__(self, address: str = "") -> None:
+        """Talk to a manager.
+
+        Args:
+            address: $NOTIFY_SOCKET: a path, or an abstract name after "@". Empty for nobody.
+        """
+        self._socket: socket.socket | None = None
+        if address:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+            self._address = f"\0{address[1:]}" if address.startswith("@") else address
+
+    def __bool__(self) -> bool:
+        """Whether anybody listens."""
+        return self._socket is not None
+
+    def tell(self, *assignments: str, fds: Sequence[int] = ()) -> bool:
+        """Send one message; False when it did not get through.
+
+        Args:
+            assignments: Lines such as "READY=1".
+            fds: Borrowed; the kernel duplicates them.
+        """
+        if self._socket is None:
+            return False
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        try:
+            self._socket.sendmsg(["\n".join(assignments).encode()], rights, 0, self._address)
+        except OSError as error:
+            log.warning("the service manager does not hear %s: %s", assignments[0], error.strerror)
+            return False
+        return True
+
+    def ready(self) -> None:
+        """The start, or a reload, is done."""
+        self.tell("READY=1")
+
+    def reloading(self) -> None:
+        """A reload begins; `ready` ends it."""
+        self.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def stopping(self) -> None:
+        """The end begins."""
+        self.tell("STOPPING=1")
+
+    def status(self, text: str) -> None:
+        """Say in a line how things stand."""
+        self.tell(f"STATUS={text}")
+
+    def store(self, name: str, fd: int) -> bool:
+        """Let the manager keep a descriptor over our end; False when it did not hear it.
+
+        FDPOLL=0: it would forget a socket whose peer has hung up, and a card that is unplugged,
+        and the next of us would not learn what was held.
+        """
+        return self.tell("FDSTORE=1", f"FDNAME={name}", "FDPOLL=0", fds=[fd])
+
+    def forget(self, name: str) -> None:
+        """Let the manager close what it keeps under a name."""
+        self.tell("FDSTOREREMOVE=1", f"FDNAME={name}")
+
+    def close(self) -> None:
+        """Tell nobody any more. Twice is fine."""
+        sock, self._socket = self._socket, None
+        if sock is not None:
+            sock.close()
+
+
+class Received(NamedTuple):
+    """What the service manager gave us."""
+
+    notifier: Notifier
+    fds: list[OwnedFd]
+    """In order; the name of each is its FDNAME. Owned by whoever asked."""
+    watchdog_s: float
+    """We are killed when the manager hears nothing for so long; 0: never."""
+    store_size: int
+    """How many descriptors it keeps."""
+
+
+def receive(environment: MutableMapping[str, str] = os.environ) -> Received:
+    """Take over what the manager gave, once: the variables are gone after that.
+
+    Programs that we start must not take them for theirs.
+    """
+    found = {name: environment.pop(name, "") for name in _VARIABLES}
+    watches_us = found["WATCHDOG_PID"] in {"", str(os.getpid())}
+    microseconds = int(found["WATCHDOG_USEC"] or 0) if watches_us else 0
+    return Received(
+        Notifier(found["NOTIFY_SOCKET"]),
+        list(_received_fds(found)),
+        microseconds / 1e6,
+        int(found["FDSTORE"] or _STORE_SIZE),
+    )
+
+
+def _received_fds(found: dict[str, str]) -> list[OwnedFd]:
+    if found["LISTEN_PID"] != str(os.getpid()):
+        return []
+    count = int(found["LISTEN_FDS"] or 0)
+    names = found["LISTEN_FDNAMES"].split(":") if found["LISTEN_FDNAMES"] else []
+    fds = []
+    for place in range(count):
+        os.set_inheritable(FIRST_FD + place, False)
+        fds.append(OwnedFd(FIRST_FD + place, names[place] if place < len(names) else "unknown"))
+    return fds
+
+
+class Watchdog:
+    """Says that the loop turns, from the loop itself: one that hangs says nothing.
+
+    Borrows the loop and the notifier.
+    """
+
+    def __init__(
+        self, reactor: Reactor, notifier: Notifier, limit_s: float, also: Callable[[], None]
+    ) -> None:
+        """Speak twice as often as is wanted.
+
+        Args:
+            reactor: The loop.
+            notifier: To the manager.
+            limit_s: How long the manager waits; 0 when it does not.
+            also: Called at each turn.
+        """
+        self._reactor = reactor
+        self._notifier = notifier
+        self._gap_s = limit_s / 2
+        self._also = also
+        if limit_s:
+            self._tick()
+
+    def _tick(self) -> None:
+        self._notifier.tell("WATCHDOG=1")
+        self._also()
+        self._reactor.call_later(self._gap_s, self._tick)

@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: MIT
+"""Restart without a trace: what clients, the kernel and the display notice of it is a gap."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import capturectl as library
+from tests.support import kernel
+from tests.support.processes import PROJECT, program, wait_until
+from tests.support.units import (
+    SOCKET,
+    Crowd,
+    KernelLog,
+    Seen,
+    Service,
+    Watcher,
+    journal,
+    systemctl,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.support.processes import SceneProcess
+
+CLIENTS = 8
+FRAME_NS = 1_000_000_000 / 60
+LONGEST_GAP = 30
+"""Frames at 60 Hz."""
+KILLS = 20
+UNPRIVILEGED = {
+    "User": "daemon", "SupplementaryGroups": "video", "CapabilityBoundingSet": "",
+    "NoNewPrivileges": "yes", "ProtectSystem": "strict", "ProtectProc": "invisible",
+    "ProcSubset": "pid", "PrivateNetwork": "yes", "RestrictAddressFamilies": "AF_UNIX",
+    "MemoryDenyWriteExecute": "yes", "DevicePolicy": "closed", "DeviceAllow": "char-drm rw",
+    "SystemCallFilter": "@system-service",
+}  # fmt: skip
+
+HOLDER = """
+import sys, capturectl
+client = capturectl.connect(sys.argv[1])
+stream = client.stream(credits=1, timeout=20)
+frame = next(stream)
+print("holds", flush=True)
+sys.stdin.readline()
+frame.release()
+print("released", flush=True)
+next(stream)
+print("revoked:", client.statistics().revoked, flush=True)
+"""
+"""A client that releases its only frame when it is told to, and wants another."""
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    units = Service()
+    units.install("--linger", "60")
+    yield units
+    sys.stdout.write(journal())  # shown when the test failed
+    units.remove()
+
+
+@pytest.fixture
+def watchers() -> Iterator[Callable[..., list[Watcher]]]:
+    """Start clients that stream; frames come to all of them."""
+    running: list[Watcher] = []
+
+    def start(count: int, *arguments: str) -> list[Watcher]:
+        for _ in range(count):
+            running.append(Watcher(*arguments))
+            running[-1].begun()  # one after the other: the guest has one CPU
+        return running[-count:]
+
+    yield start
+    for watcher in running:
+        watcher.__exit__(None, None, None)
+
+
+def kill(service: Service) -> None:
+    os.kill(service.pid, signal.SIGKILL)
+
+
+def restart(service: Service) -> None:
+    systemctl("restart", "captured.service")
+
+
+def hang(service: Service) -> None:
+    os.kill(service.pid, signal.SIGSTOP)
+
+
+def longest_gap(frames: list[dict[str, Any]]) -> float:
+    """Return the longest time between two commits, in frames."""
+    times: list[int] = [frame["commit_ns"] for frame in frames]
+    return max((b - a) / FRAME_NS for a, b in pairwise(times))
+
+
+def assert_shows_the_gap(frames: list[dict[str, Any]]) -> None:
+    """The sequence goes on, and has grown by at least what was missed."""
+    sequences = [frame["sequence"] for frame in frames]
+    assert sequences == sorted(set(sequences))
+    missed = max(b["missed"] - a["missed"] for a, b in pairwise(frames))
+    jump = max(b - a for a, b in pairwise(sequences))
+    assert jump > missed >= longest_gap(frames) / 2
+
+
+def assert_went_on(seen: Seen) -> None:
+    """A client that did not connect again saw the gap, and nothing else."""
+    assert seen.error is None
+    assert seen.statistics["reconnected"] == 0
+    assert_shows_the_gap(seen.frames)
+
+
+def assert_no_picture_is_stale(seen: Seen, before: int, after: int) -> None:
+    """Before the gap all pictures show one number, after it all show the other."""
+    stamps = [frame["stamps"] for frame in seen.frames if frame["stamps"]]
+    assert stamps == sorted(stamps)
+    assert [before] in stamps
+    assert [after] in stamps
+    assert all(one in ([before], [after]) for one in stamps)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "end", [pytest.param(kill, id="kill -9"), pytest.param(restart, id="systemctl restart")]
+)
+def test_eight_streams_go_on_through_the_end_of_the_daemon(
+    service: Service,
+    scene: SceneProcess,
+    watchers: Callable[..., list[Watcher]],
+    end: Callable[[Service], None],
+) -> None:
+    (watcher,) = watchers(1)
+    with Crowd(CLIENTS - 1) as crowd:
+        crowd.begun()
+        buffers, planes, pid = kernel.framebuffer_ids(), kernel.plane_state(), service.pid
+        with KernelLog() as log:
+            end(service)
+            watcher.saw_gap()
+            crowd.saw_gap()
+            assert service.pid != pid
+            assert kernel.framebuffer_ids() == buffers
+            assert log.modesets() == []
+        seen, others = watcher.finish(), crowd.finish()
+    assert kernel.plane_state() == planes
+    assert seen.error is None
+    assert seen.statistics["reconnected"] == 0
+    for frames in (seen.frames, *others):
+        assert_shows_the_gap(frames)
+    gaps = sorted(round(longest_gap(frames), 1) for frames in (seen.frames, *others))
+    sys.stderr.write(f"gaps in frames: {gaps}\n")
+    assert gaps[-1] <= LONGEST_GAP
+
+
+@pytest.mark.slow
+def test_a_modeset_would_have_been_seen(service: Service, scene: SceneProcess) -> None:
+    with KernelLog() as log:
+        with library.connect(str(SOCKET), timeout=20) as client:
+            client.snapshot().release()
+        assert log.modesets() != [], "attaching is one"
+
+
+@pytest.mark.slow
+def test_no_picture_is_announced_that_was_not_written(
+    service: Service, scene: SceneProcess, watchers: Callable[..., list[Watcher]]
+) -> None:
+    scene.tell("frame", 1)
+    (watcher,) = watchers(1, "look")
+    pid = service.pid
+    os.kill(pid, signal.SIGKILL)
+    scene.tell("frame", 2)
+    watcher.saw_gap()
+    assert_no_picture_is_stale(watcher.finish(), 1, 2)
+
+
+@pytest.mark.slow
+def test_a_loop_that_hangs_is_ended_by_the_watchdog_and_the_next_goes_on(
+    scene: SceneProcess, watchers: Callable[..., list[Watcher]], service: Service
+) -> None:
+    service.install("--linger", "60", WatchdogSec="1")
+    (watcher,) = watchers(1)
+    pid = service.pid
+    hang(service)
+    watcher.saw_gap()
+    assert service.pid != pid
+    assert_went_on(watcher.finish())
+    assert "Watchdog timeout" in journal()
+
+
+@pytest.mark.slow
+def test_twenty_kills_in_a_row_leave_nothing(
+    service: Service, scene: SceneProcess, watchers: Callable[..., list[Watcher]]
+) -> None:
+    (watcher,) = watchers(1)
+    kill(service)
+    watcher.saw_gap()
+    before = service.fd_count(), kernel.framebuffer_ids(), kernel.dmabuf_count()
+    stored = service.stored()
+    for _ in range(KILLS - 1):
+        kill(service)
+        watcher.saw_gap()
+    assert (service.fd_count(), kernel.framebuffer_ids(), kernel.dmabuf_count()) == before
+    assert service.stored() == stored
+    seen = watcher.finish()
+    assert_went_on(seen)
+    assert seen.frames[-1]["sequence"] > KILLS
+
+
+@pytest.mark.slow
+def test_a_client_that_is_killed_while_there_is_no_daemon_is_given_up(
+    service: Service, scene: SceneProcess, watchers: Callable[..., list[Watcher]]
+) -> None:
+    stays, goes = watchers(2)
+    service.set_restart_delay(1.0)
+    kill(service)
+    goes.popen.kill()
+    goes.popen.wait()
+    stays.saw_gap()
+    wait_until(lambda: ", 1 clients, " in service.show("StatusText"), "one client is left")
+    wait_until(lambda: service.stored() == 3, "state, card and one client are kept")
+    assert_went_on(stays.finish())
+
+
+@pytest.mark.slow
+def test_a_release_while_there_is_no_daemon_is_heard_by_the_next(
+    service: Service, scene: SceneProcess, watchers: Callable[..., list[Watcher]]
+) -> None:
+    (watcher,) = watchers(1)
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(SOCKET)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=PROJECT,
+    ) as holder:  # fmt: skip
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "holds\n"
+        service.set_restart_delay(1.0)
+        kill(service)
+        holder.stdin.write("\n")
+        holder.stdin.flush()
+        assert holder.stdout.readline() == "released\n"
+        assert holder.stdout.readline() == "revoked: 0\n"
+        watcher.saw_gap()
+    assert_went_on(watcher.finish())
+
+
+@pytest.mark.slow
+def test_a_snapshot_in_flight_comes_after_all(service: Service, scene: SceneProcess) -> None:
+    service.start()
+    service.set_restart_delay(1.0)
+    with library.connect(str(SOCKET)) as client:
+        client.snapshot().release()  # attached, and lingering
+        kill(service)
+        scene.tell("frame", 9)
+        with client.snapshot(timeout=20) as frame:
+            assert frame.sequence > 1
+        assert client.statistics().reconnected == 0
+
+
+@pytest.mark.slow
+def test_a_stop_leaves_the_display_as_it_was_found_and_says_goodbye(
+    service: Service, scene: SceneProcess, watchers: Callable[..., list[Watcher]]
+) -> None:
+    before = kernel.framebuffer_ids(), kernel.plane_state()
+    (watcher,) = watchers(1)
+    systemctl("stop", "captured.service")
+    assert not kernel.is_attached()
+    assert (kernel.framebuffer_ids(), kernel.plane_state()) == before
+    assert service.stored() == 0
+    assert "the daemon is stopping" in str(watcher.wait_for_error())
+
+
+@pytest.mark.slow
+def test_the_display_that_a_former_daemon_lit_is_put_out_by_the_one_that_stops(
+    service: Service, watchers: Callable[..., list[Watcher]]
+) -> None:
+    service.install("--linger", "60", "--modeset", "640x480")
+    (watcher,) = watchers(1)
+    kill(service)
+    watcher.saw_gap()
+    assert kernel.is_active()
+    systemctl("stop", "captured.service")
+    assert not kernel.is_active()
+    assert not kernel.is_attached()
+    assert kernel.framebuffer_ids() == []
+
+
+@pytest.mark.slow
+def test_a_daemon_without_any_privilege_goes_on_as_well_and_can_attach_again(
+    service: Service, scene: SceneProcess, watchers: Callable[..., list[Watcher]]
+) -> None:
+    service.install("--linger", "0", **UNPRIVILEGED)
+    (watcher,) = watchers(1)
+    buffers = kernel.framebuffer_ids()
+    for end in (restart, kill):
+        end(service)
+        watcher.saw_gap()
+        assert kernel.framebuffer_ids() == buffers
+    assert_went_on(watcher.finish())
+    wait_until(lambda: not kernel.is_attached(), "it has let go of the display")
+    with library.connect(str(SOCKET)) as client:
+        client.snapshot(timeout=10).release()
+
+
+@pytest.mark.slow
+def test_a_detached_daemon_keeps_no_card(service: Service, scene: SceneProcess) -> None:
+    service.install("--linger", "0")
+    with library.connect(str(SOCKET), timeout=20) as client:
+        client.snapshot().release()
+        wait_until(lambda: not kernel.is_attached(), "it has let go of the display")
+        wait_until(lambda: service.stored() == 2, "state and client are kept")
+        assert "python" not in kernel.master_names()
+
+
+def seconds(*words: str) -> float:
+    begin = time.monotonic()
+    subprocess.run(words, check=True, cwd=PROJECT, stdout=subprocess.DEVNULL)
+    return time.monotonic() - begin
+
+
+@pytest.mark.slow
+def test_the_first_client_of_a_stopped_service_is_served(
+    service: Service, scene: SceneProcess, tmp_path: Path
+) -> None:
+    snapshot = [program("capturectl"), "-S", str(SOCKET), "snapshot", str(tmp_path / "a.ppm")]
+    assert service.pid == 0
+    activated = seconds(*snapshot)
+    service.stop()
+    service.start()
+    running = seconds(*snapshot)
+    interpreter = seconds(sys.executable, "-I", "-S", "-c", "pass")
+    sys.stderr.write(
+        f"first frame: {activated:.3f} s activated, {running:.3f} s running, "
+        f"interpreter {interpreter:.3f} s\n"
+    )
+    assert activated <= 3 * running + interpreter

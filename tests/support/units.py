@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: MIT
+"""The daemon as a service of a real systemd, in the guest."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tests.support.processes import PROJECT, Lost, Process, bare_command
+
+if TYPE_CHECKING:
+    from typing import Self
+
+SOCKET = Path("/run/captured/captured.sock")
+UNIT = "captured.service"
+_CGROUP = Path("/sys/fs/cgroup/system.slice/captured.service")
+_UNITS = Path("/run/systemd/system")
+_DEBUG = Path("/sys/module/drm/parameters/debug")
+_DRM_UT_ATOMIC = 0x10
+_JOURNAL = Path("/run/systemd/journald.conf.d/no-kmsg.conf")
+_MODESET = "needs all connectors"
+"""Kernel: drm_atomic_helper.c, drm_atomic_helper_check_modeset says so of every CRTC that a
+commit would set anew, for its mode or for a connector that comes or goes."""
+
+_SOCKET_UNIT = f"""
+[Socket]
+ListenSequentialPacket={SOCKET}
+FileDescriptorName=captured
+SocketMode=0660
+RemoveOnStop=yes
+"""
+_SERVICE_UNIT = """
+[Unit]
+Requires=captured.socket
+After=captured.socket
+StartLimitIntervalSec=0
+[Service]
+Type=notify
+NotifyAccess=main
+ExecStart={daemon}
+WatchdogSec=5
+Restart=always
+RestartSec=0
+FileDescriptorStoreMax=512
+"""
+
+
+def systemctl(*words: str, timeout: float = 60.0) -> str:
+    """Run it; its failure is the test's."""
+    done = subprocess.run(
+        ["systemctl", *words], capture_output=True, text=True, timeout=timeout, check=False
+    )
+    if done.returncode:
+        raise Lost(f"systemctl {' '.join(words)}: {done.stderr}{journal()}")
+    return done.stdout.strip()
+
+
+def journal() -> str:
+    """Return what the service logged."""
+    words = ["journalctl", "-b", "-o", "short-monotonic", "--no-pager", "-u", UNIT]
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout
+
+
+def _quoted(word: str) -> str:
+    return json.dumps(word) if " " in word else word  # systemd.syntax(7) quotes as C does
+
+
+def _keep_kernel_out_of_journal() -> None:
+    """Spare the guest's one CPU the thousands of lines that `KernelLog` asks for."""
+    if not _JOURNAL.exists():
+        _JOURNAL.parent.mkdir(parents=True, exist_ok=True)
+        _JOURNAL.write_text("[Journal]\nReadKMsg=no\n")
+        systemctl("restart", "systemd-journald")
+
+
+class Service:
+    """The installed units. `install` and `remove` them around a test."""
+
+    def install(self, *arguments: str, **settings: str) -> None:
+        """Put the units in place and start the socket.
+
+        Args:
+            arguments: Of the daemon.
+            settings: Of [Service], on top.
+        """
+        words = " ".join(map(_quoted, [*bare_command(), *arguments]))
+        more = "".join(f"{name}={value}\n" for name, value in settings.items())
+        _keep_kernel_out_of_journal()
+        _UNITS.mkdir(parents=True, exist_ok=True)
+        (_UNITS / UNIT).write_text(_SERVICE_UNIT.format(daemon=words) + more)
+        (_UNITS / "captured.socket").write_text(_SOCKET_UNIT)
+        systemctl("daemon-reload")
+        systemctl("start", "captured.socket")
+
+    def set_restart_delay(self, seconds: float) -> None:
+        """Let a daemon that was killed be missing for so long."""
+        directory = _UNITS / f"{UNIT}.d"
+        directory.mkdir(exist_ok=True)
+        (directory / "delay.conf").write_text(f"[Service]\nRestartSec={seconds}\n")
+        systemctl("daemon-reload")
+
+    def start(self) -> None:
+        systemctl("start", UNIT)
+
+    def stop(self) -> None:
+        systemctl("stop", UNIT)
+
+    def remove(self) -> None:
+        """Stop everything and take the units away."""
+        systemctl("stop", "captured.socket", UNIT)
+        shutil.rmtree(_UNITS / f"{UNIT}.d", ignore_errors=True)
+        for name in (UNIT, "captured.socket"):
+            (_UNITS / name).unlink()
+        systemctl("daemon-reload")
+
+    def show(self, name: str) -> str:
+        """Return a property."""
+        return systemctl("show", "-P", name, UNIT)
+
+    @property
+    def pid(self) -> int:
+        """The daemon's; 0 while there is none. Costs nothing: the guest has one CPU."""
+        try:
+            return int((_CGROUP / "cgroup.procs").read_text().split()[0])
+        except (OSError, IndexError):
+            return 0
+
+    def fd_count(self) -> int:
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
+    def stored(self) -> int:
+        """How many descriptors the manager keeps."""
+        return int(self.show("NFileDescriptorStore"))
+
+
+class Seen(NamedTuple):
+    """What a watcher saw."""
+
+    frames: list[dict[str, Any]]
+    statistics: dict[str, int]
+    error: str | None
+
+
+class _Speaker(Process):
+    """A client program that says "begun", "gap" and, at the end of its input, what it saw."""
+
+    def begun(self) -> None:
+        """Wait until frames come steadily."""
+        self._expect("begun")
+
+    def saw_gap(self) -> None:
+        """Wait until a frame came after a gap."""
+        self._expect("gap")
+
+    def _expect(self, word: str) -> None:
+        assert self.popen.stdout is not None
+        line = self.popen.stdout.readline()
+        if line != f"{word}\n":
+            raise Lost(f"instead of {word}: {line}{self.log()}{journal()}")
+
+    def _end(self) -> Any:
+        assert self.popen.stdin is not None
+        self.popen.stdin.write("end\n")
+        self.popen.stdin.flush()
+        return self._read()
+
+    def _read(self) -> Any:
+        assert self.popen.stdout is not None
+        lines = [line for line in self.popen.stdout if line != "gap\n"]
+        return json.loads(lines[-1])
+
+
+class Watcher(_Speaker):
+    """A client that streams; with "look" it looks at the pixels as well."""
+
+    def __init__(self, *arguments: str) -> None:
+        super().__init__(
+            [sys.executable, "-m", "tests.support.watcher", str(SOCKET), *arguments], cwd=PROJECT
+        )
+
+    def wait_for_error(self) -> str | None:
+        """Wait for its end; return why it ended."""
+        error: str | None = self._read()["error"]
+        return error
+
+    def finish(self) -> Seen:
+        """Let it take one more frame and end."""
+        said = self._end()
+        return Seen(said["seen"], said["statistics"], said["error"])
+
+
+class Crowd(_Speaker):
+    """Clients in one process, which look at nothing."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(
+            [sys.executable, "-m", "tests.support.crowd", str(SOCKET), str(count)], cwd=PROJECT
+        )
+
+    def finish(self) -> list[list[dict[str, Any]]]:
+        """End it; return the frames of each."""
+        seen: list[list[dict[str, Any]]] = self._end()["seen"]
+        return seen
+
+
+class KernelLog:
+    """The kernel's messages from now on, with those about modesets."""
+
+    def __enter__(self) -> Self:
+        _DEBUG.write_text(str(_DRM_UT_ATOMIC))
+        self._fd = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
+        os.lseek(self._fd, 0, os.SEEK_END)
+        return self
+
+    def modesets(self) -> list[str]:
+        """Return the messages of commits that set a mode, or route a connector anew."""
+        return [line for line in self._lines() if _MODESET in line]
+
+    def _lines(self) -> list[str]:
+        lines = []
+        while True:
+            try:
+                lines.append(os.read(self._fd, 8192).decode(errors="replace"))
+            except BlockingIOError:
+                return lines
+            except BrokenPipeError as error:
+                raise Lost("the kernel's log was overwritten before it was read") from error
+
+    def __exit__(self, *exc_info: object) -> None:
+        os.close(self._fd)
+        _DEBUG.write_text("0")
