@@ -68,7 +68,9 @@ class Screen:
 
     def __enter__(self) -> Self:
         """Take the terminal."""
-        self._keys = _terminal_of(sys.stdin)
+        self._terminal = _terminal_of(sys.stdin)
+        self._keys = self._terminal
+        """What is read from; None when there is nothing more to read."""
         self._saved: list[Any] | None = None
         self._wake, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._wakeup_before = signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
@@ -99,20 +101,20 @@ class Screen:
         os.close(self._waker)
 
     def _take(self) -> None:
-        if self._keys is not None:
-            self._saved = termios.tcgetattr(self._keys)
-            mode = termios.tcgetattr(self._keys)
+        if self._terminal is not None:
+            self._saved = termios.tcgetattr(self._terminal)
+            mode = termios.tcgetattr(self._terminal)
             mode[_LFLAG] &= ~(termios.ECHO | termios.ICANON)
             mode[_CC][termios.VMIN], mode[_CC][termios.VTIME] = 1, 0
-            termios.tcsetattr(self._keys, termios.TCSANOW, mode)
+            termios.tcsetattr(self._terminal, termios.TCSANOW, mode)
         _write(_ENTER)
 
     def _give_back(self) -> None:
         with contextlib.suppress(OSError):
             _write(_LEAVE)
-        if self._keys is not None and self._saved is not None:
+        if self._terminal is not None and self._saved is not None:
             with contextlib.suppress(OSError, termios.error):
-                termios.tcsetattr(self._keys, termios.TCSANOW, self._saved)
+                termios.tcsetattr(self._terminal, termios.TCSANOW, self._saved)
 
     def size(self) -> tuple[int, int]:
         """Return columns and rows; 80 by 24 where the terminal does not know."""

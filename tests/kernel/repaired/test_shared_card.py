@@ -3,14 +3,23 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import capturectl as library
 from tests.support import kernel, picture
-from tests.support.processes import DaemonProcess, SceneProcess, wait_until
+from tests.support.processes import (
+    DaemonProcess,
+    Lost,
+    Process,
+    SceneProcess,
+    capturectl,
+    program,
+    wait_until,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -178,3 +187,41 @@ def test_when_the_daemon_ends_the_owner_has_its_display_as_it_was(
     assert kernel.plane_state() == before
     assert kernel.is_active()
     assert "error" not in owner.tell("mode", 800, 600, 60)
+
+
+@pytest.mark.slow
+def test_an_output_that_goes_off_and_on_again_is_seen_by_those_who_look(
+    owner: Owner, shared: DaemonProcess
+) -> None:
+    words = [program("capturectl"), "monitor", "-S", str(shared.socket)]
+    with Process(words) as monitor, Watcher(shared) as watcher:
+        next_event(monitor, "daemon-startup")
+        owner.tell("off")
+        wait_until(lambda: not kernel.is_attached(), "the connector is taken off")
+        output = status(shared)
+        assert (output["state"], output["engine"]["state"]) == ("off", "suspended")
+        assert output["engine"]["last_error"]["code"] == "output-off"
+        owner.tell("on")
+        owner.tell("frame", 6)
+        watcher.wait_for(640, 6)
+        assert status(shared)["engine"]["state"] == "capturing"
+        off, on = (next_event(monitor, "output-state") for _ in range(2))
+    assert (off["output"], off["error"]["code"]) == ("Virtual-1", "output-off")
+    assert (on["output"], on["error"]) == ("Virtual-1", None)
+
+
+def status(daemon: DaemonProcess) -> dict[str, Any]:
+    """Return what `status --json` says of the only output."""
+    (output,) = json.loads(capturectl("status", "--json", socket=daemon.socket).stdout)["outputs"]
+    found: dict[str, Any] = output
+    return found
+
+
+def next_event(monitor: Process, kind: str) -> dict[str, Any]:
+    """Return the next event of a kind."""
+    assert monitor.popen.stdout is not None
+    for line in monitor.popen.stdout:
+        event: dict[str, Any] = json.loads(line)
+        if event["kind"] == kind:
+            return event
+    raise Lost(f"no {kind}")
