@@ -129,6 +129,7 @@ class WritebackOutput:
         source = self._find(card)
         self._writeback = source
         self._source.put(source)
+        self._engine.name = self._last.name  # of which the news below are
         if self._is_started:
             # No proof now: a compositor that has waited for the card wants to be its master.
             self._clean_up(source)
