@@ -22,9 +22,9 @@ from captured.capture.replaceable import ReplaceableSource, is_gone
 from captured.capture.source import Geometry
 from captured.cards import no_card
 from captured.cardwatch import CardWatch
-from captured.drm.resources import Plug, read_plugs
-from captured.drm.uapi import DRM_MODE_DISCONNECTED
+from captured.drm.resources import read_plugs
 from captured.drm.writeback import FlipQueue, Outlook, Wishes, WritebackSource
+from captured.plugged import news_of, plug_of
 from captured.server.stream import OutputLook, Stream
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from captured.capture.pool import Pool
     from captured.config import Config
     from captured.drm.card import Card
+    from captured.drm.resources import Plug
     from captured.drm.shown import ShownPlane
     from captured.handover.keeper import Keepsake
     from captured.handover.records import OutputRecord
@@ -63,7 +64,7 @@ class WritebackOutput:
         self._watch = CardWatch(settings, reactor, self)
         self._writeback: WritebackSource | None = None
         self._last = _unseen(settings.output)
-        self._plug: Plug | None = None
+        self._plug = plug_of(settings.output, ())
         source = ReplaceableSource(WritebackSource.kind, no_card(), self._watch.card_died)
         self._source = source
         self._engine = Engine(
@@ -137,6 +138,7 @@ class WritebackOutput:
         source = self._find(card)
         self._writeback = source
         self._source.put(source)
+        self._engine.name = self._last.name  # of which the news below are
         if self._is_started:
             # No proof now: a compositor that has waited for the card wants to be its master.
             self._clean_up(source)
@@ -158,7 +160,7 @@ class WritebackOutput:
         source = WritebackSource(card, FlipQueue(card), wishes, self.stream.stream_id)
         self._last = source.look()
         source.pin(self._last.name)
-        self._plug = _plug_of(self._last.name, read_plugs(card))
+        self._plug = plug_of(self._last.name, read_plugs(card))
         return source
 
     def card_went(self, problem: CaptureError) -> None:
@@ -175,9 +177,8 @@ class WritebackOutput:
 
     def connectors_read(self, plugs: tuple[Plug, ...]) -> None:
         """See whether what is plugged in is other than clients were told, and tell them."""
-        name = self._last.name
-        before, self._plug = self._plug, _plug_of(name, plugs)
-        news = _compare(name, before, self._plug)
+        before, self._plug = self._plug, plug_of(self._last.name, plugs)
+        news = news_of(before, self._plug)
         if news is not None:
             log.info("%s", news)
             self._tell(EventKind.OUTPUT_CHANGED, news)
@@ -362,25 +363,6 @@ def _geometry(width: int, height: int, refresh_mhz: int) -> Geometry:
 def _unseen(name: str) -> Outlook:
     """Return what there is to say of a display without a card."""
     return Outlook(name, 0, 0, "", None, (), no_card())
-
-
-def _plug_of(name: str, plugs: tuple[Plug, ...]) -> Plug:
-    unplugged = Plug(name, DRM_MODE_DISCONNECTED, ())
-    return next((plug for plug in plugs if plug.name == name), unplugged)
-
-
-def _compare(name: str, before: Plug | None, now: Plug) -> CaptureError | None:
-    """Return what is new about a plug; None when nothing is."""
-    was_in = before is not None and before.connection != DRM_MODE_DISCONNECTED
-    is_in = now.connection != DRM_MODE_DISCONNECTED
-    if was_in and not is_in:
-        hint = "frames go on for as long as its CRTC does"
-        return CaptureLostError(f"{name} was unplugged", hint, code="unplugged")
-    if is_in and not was_in:
-        return CaptureLostError(f"{name} was plugged in", code="plugged")
-    if before is not None and before.modes != now.modes:
-        return CaptureLostError(f"{name} has other modes", code="modes-changed")
-    return None
 
 
 def _came(name: str, path: str) -> CaptureError:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from capturectl.errors import CaptureError
+    from captured.capture.engine import Engine
     from captured.capture.source import Geometry
     from captured.drm.writeback import Wishes
 
@@ -73,8 +74,15 @@ class FakeDisplay(FakeSource):
 class NewsOutlet(FakeOutlet):
     """Notes what everybody is told."""
 
+    def __init__(self, engine: Engine) -> None:
+        super().__init__()
+        self._engine = engine
+        self.names: list[str] = []
+        """The output's at each of them."""
+
     def output_changed(self, kind: EventKind, news: CaptureError) -> None:
         self.news.append((kind.name, news.code))
+        self.names.append(self._engine.name)
 
 
 class World:
@@ -84,7 +92,7 @@ class World:
         self.reactor = VirtualReactor()
         self.output = WritebackOutput(1, settings, self.reactor)
         self.engine = self.output.stream.engine
-        self.outlet = NewsOutlet()
+        self.outlet = NewsOutlet(self.engine)
         self.engine.outlet = self.outlet
         self._card = Card(OwnedFd(os.memfd_create("card"), "card"), "/dev/dri/card0")
 
@@ -176,6 +184,7 @@ def test_a_card_that_comes_later_is_cleaned_up_and_told_of_and_left_to_its_maste
     display = world.come()
     assert display.done == ["reconcile"]
     assert world.told() == [("OUTPUT_ADDED", "card-came")]
+    assert world.outlet.names == ["HDMI-A-1"]
     look = world.output.look()
     assert (look.name, look.connector_id, look.problem) == ("HDMI-A-1", 31, None)
     assert (world.output.driver, world.output.stream.card) == ("vkms", "/dev/dri/card0")
