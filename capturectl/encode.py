@@ -40,6 +40,7 @@ def describe(frame: Frame, driver: str = "") -> dict[str, str]:
         "format": fourcc_name(frame.fourcc),
         "sequence": str(frame.sequence),
         "vblank": str(frame.vblank),
+        "missed": str(frame.missed),
         "time_commit_ns": str(frame.time_commit_ns),
         "time_vblank_ns": str(frame.time_vblank_ns),
         "time_done_ns": str(frame.time_done_ns),

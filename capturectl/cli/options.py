@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any, NoReturn
 
+    from capturectl.protocol import Source
+
 
 class Parser(argparse.ArgumentParser):
     """A parser with the width of the terminal, and one line for a wrong word."""
@@ -116,10 +118,10 @@ def count(text: str) -> int:
 
 
 def rate(text: str) -> float:
-    """Read frames a second: more than nothing."""
+    """Read frames a second, or a factor: more than nothing."""
     value = float(text)
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"{text} is no rate")
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not more than 0")
     return value
 
 
@@ -145,9 +147,19 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     """Add --source to a command."""
     parser.add_argument(
         "--source", choices=("writeback", "any"), default="writeback",
-        help="where pixels may come from: what the display really shows, or whatever there is "
-        "(default: %(default)s)",
+        help="where pixels may come from: what the display really shows, or also framebuffers "
+        "that were read back (default: %(default)s; the test picture of `captured --pattern` "
+        "counts as either, and its frames say pattern)",
     )  # fmt: skip
+
+
+def sources_of(options: argparse.Namespace) -> Source:
+    """Return what --source allows."""
+    from capturectl.protocol import Source
+
+    # A daemon that serves the pattern has no display that it could be taken for.
+    allowed = Source.WRITEBACK | Source.PATTERN
+    return allowed | Source.SCANOUT if options.source == "any" else allowed
 
 
 def add_region(parser: argparse.ArgumentParser) -> None:
@@ -170,7 +182,7 @@ def add_wait_active(parser: argparse.ArgumentParser) -> None:
     """Add --wait-active to a command."""
     parser.add_argument(
         "--wait-active", type=seconds, default=0.0, metavar="SEC",
-        help="wait so long for an output that is off",
+        help="wait so long for an output that is off, and for a daemon that is not there yet",
     )  # fmt: skip
 
 

@@ -31,6 +31,7 @@ DESCRIPTION = {
     "format": "XR24",
     "sequence": "41",
     "vblank": "1000",
+    "missed": "3",
     "time_commit_ns": "5000000001",
     "time_vblank_ns": "5000000002",
     "time_done_ns": "5000000003",
@@ -176,7 +177,7 @@ def test_ppm_has_the_pixels_behind_its_header(frame: Frame) -> None:
 
 def test_ppm_has_the_description_as_comments(frame: Frame) -> None:
     lines = encode(frame, "ppm", driver="vkms").split(b"\n")
-    assert lines[1:11] == [f"# {name} {text}".encode() for name, text in DESCRIPTION.items()]
+    assert lines[1:12] == [f"# {name} {text}".encode() for name, text in DESCRIPTION.items()]
 
 
 def test_pillow_reads_the_ppm(frame: Frame) -> None:
