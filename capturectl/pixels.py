@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 BIG = 1 << 22
 """Pixels of a picture that is worth the import of numpy: more than 2560x1440, and all of 4K."""
 
-_STRIP = 1 << 18  # bytes that stay in the processor's cache between one step and the next
+_STRIP = 1 << 16  # bytes that stay in the processor's cache between one step and the next
 
 
 class RgbImage(NamedTuple):
@@ -72,27 +72,35 @@ def to_rgb(
     if width * height >= BIG:
         pixels = view(memory, layout, width, height, pitch, offset)
         return RgbImage(width, height, bits, _pick_components(pixels, layout))
-    rows = copy_rows(memory, width * layout.bytes_per_pixel, height, pitch, offset)
-    return RgbImage(width, height, bits, _pick_bytes(rows, layout))
+    return RgbImage(width, height, bits, _pick_bytes(memory, layout, width, height, pitch, offset))
 
 
 def copy_rows(memory: memoryview, row: int, height: int, pitch: int, offset: int = 0) -> bytes:
     """Copy rows of so many bytes out of a buffer, without what pads them."""
-    # One big copy first: the buffer may be uncached, and strided reads of it very slow.
+    # One copy first: the buffer may be uncached, and strided reads of it very slow.
     copy = bytes(memory[offset : offset + pitch * (height - 1) + row])
     if pitch == row:
         return copy
     return b"".join(copy[start : start + row] for start in range(0, pitch * height, pitch))
 
 
-def _pick_bytes(rows: bytes, layout: PixelFormat) -> bytes:
+def _pick_bytes(
+    memory: memoryview, layout: PixelFormat, width: int, height: int, pitch: int, offset: int
+) -> memoryview:
     pixel, size = layout.bytes_per_pixel, layout.depth // 8
-    rgb = bytearray(len(rows) // pixel * 3 * size)
-    for place, letter in enumerate("RGB"):
-        first = layout.shift(letter)[0] // 8
-        for byte in range(size):  # most significant first, from little-endian
-            rgb[place * size + byte :: 3 * size] = rows[first + size - 1 - byte :: pixel]
-    return bytes(rgb)
+    row, step = width * pixel, 3 * size
+    rgb = bytearray(width * height * step)
+    count = max(1, _STRIP // pitch)
+    for top in range(0, height, count):
+        rows = copy_rows(memory, row, min(count, height - top), pitch, offset + top * pitch)
+        start = top * width * step
+        stop = start + len(rows) // pixel * step
+        for place, letter in enumerate("RGB"):
+            first = layout.shift(letter)[0] // 8
+            for byte in range(size):  # most significant first, from little-endian
+                target = start + place * size + byte
+                rgb[target:stop:step] = rows[first + size - 1 - byte :: pixel]
+    return memoryview(rgb)
 
 
 def _pick_components(pixels: Pixels, layout: PixelFormat) -> memoryview:

@@ -7,7 +7,6 @@ import contextlib
 import os
 import stat
 import sys
-import tempfile
 
 from capturectl.errors import CaptureError
 
@@ -90,8 +89,10 @@ def _mode_of(path: str) -> int | None:
 
 
 def _replace(path: str, data: bytes, mode: int | None) -> None:
-    # pathlib would do all this as well, and costs start-up time.
-    fd, temporary = tempfile.mkstemp(prefix=".capture-", dir=os.path.dirname(path))  # noqa: PTH120
+    # pathlib and tempfile would do all this as well, and cost start-up time.
+    directory = os.path.dirname(path)  # noqa: PTH120
+    temporary = f"{directory}/.capture-{os.urandom(8).hex()}"
+    fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with open(fd, "wb") as file:  # noqa: PTH123
             file.write(data)

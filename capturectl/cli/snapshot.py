@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from capturectl.encode import Picture
 
 ABOUT = """\
-The file appears whole or not at all, and its path is printed. With --count, %d or %03d in FILE is
-the picture's number, and other codes are strftime's: glass-%F-%03d.png."""
+The file appears whole or not at all, and its path is printed. With --count,
+%d or %03d in FILE is the picture's number, and other codes are strftime's:
+glass-%F-%03d.png."""
 EXAMPLES = (
     "capturectl snapshot glass.png",
     'capturectl snapshot -g "$(slurp)" --scale 0.5 - | display',

@@ -101,7 +101,7 @@ def test_the_last_row_needs_no_padding_behind_it(example: Example) -> None:
 def test_the_x_bits_do_not_matter(code: str, zero: str, one: str) -> None:
     layout = pixel_format(EXAMPLES[code].fourcc)
     results = {
-        to_rgb(memoryview(bytes.fromhex(pixel)), layout, 1, 1, layout.bytes_per_pixel).data
+        bytes(to_rgb(memoryview(bytes.fromhex(pixel)), layout, 1, 1, layout.bytes_per_pixel).data)
         for pixel in (zero, one)
     }
     assert results == {pack_rgb(EXAMPLES[code].depth, EXAMPLES[code].rgb)}
