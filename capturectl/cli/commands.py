@@ -13,6 +13,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
     },
     "Capture": {
         "snapshot": "capture one picture of an output into a file",
+        "stream": "write frame after frame, for ffmpeg, players and programs",
     },
 }
 """Group to its commands, each with its line in the help; the module of that name has the rest."""
