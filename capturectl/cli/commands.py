@@ -14,6 +14,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
     "Capture": {
         "snapshot": "capture one picture of an output into a file",
         "stream": "write frame after frame, for ffmpeg, players and programs",
+        "compare": "check that an output shows a picture",
     },
 }
 """Group to its commands, each with its line in the help; the module of that name has the rest."""
