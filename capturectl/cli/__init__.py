@@ -84,4 +84,6 @@ def _system_error(error: OSError) -> CaptureError:
 
 def _forget_stdout() -> None:
     """What is still buffered would fail once more at exit, with a traceback."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-_SLACK = 0.75  # of a picture's time: jitter shifts nothing, half a picture would
+_SLACK = 0.75  # of a picture's time: jitter shifts nothing
+_LONGEST_GAP_NS = 10 * 10**9  # what is longer was no gap: we were stopped, or the clock is wrong
 
 
 class FilmClock:
@@ -22,6 +23,9 @@ class FilmClock:
         rate, and is to be left out.
         """
         if self._origin_ns is None:
+            self._origin_ns = time_ns - self._count * self._period_ns
+        due_ns = self._origin_ns + self._count * self._period_ns
+        if abs(time_ns - due_ns) > _LONGEST_GAP_NS:
             self._origin_ns = time_ns - self._count * self._period_ns
         ahead = (time_ns - self._origin_ns) / self._period_ns - self._count
         if ahead > _SLACK:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 RED_GREEN = bytes.fromhex("0000ff11 00ff0022")
 RATE_MHZ = 60000
 PERIOD_NS = 16_666_667
-FIRST_NS = 10**12
+FIRST_NS = time.monotonic_ns()
 
 
 def buffer(width: int = 2, height: int = 1, number: int = 0) -> bytes:
