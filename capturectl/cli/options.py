@@ -182,7 +182,8 @@ def add_wait_active(parser: argparse.ArgumentParser) -> None:
     """Add --wait-active to a command."""
     parser.add_argument(
         "--wait-active", type=seconds, default=0.0, metavar="SEC",
-        help="wait so long for an output that is off, and for a daemon that is not there yet",
+        help="wait so long for an output that is off, a card with another master, and a daemon "
+        "that is not there yet",
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import time
 
-from capturectl.errors import OutputOffError
+from capturectl.errors import CaptureBusyError, OutputOffError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,14 +21,17 @@ _PAUSE = 0.1
 def when_active(step: Callable[[], Result], wait: float) -> Result:
     """Do something with an output; while that is off, try again for up to `wait` seconds.
 
+    Who lights it is the card's master for a moment: that is waited for as well.
+
     Raises:
         OutputOffError: It still is.
+        CaptureBusyError: The card still has another master.
     """
     deadline = time.monotonic() + wait
     while True:
         try:
             return step()
-        except OutputOffError:
+        except (OutputOffError, CaptureBusyError):
             left = deadline - time.monotonic()
             if left <= 0:
                 raise

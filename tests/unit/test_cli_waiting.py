@@ -8,7 +8,7 @@ import itertools
 import pytest
 
 from capturectl.cli.waiting import series, when_active
-from capturectl.errors import NoOutputError, OutputOffError
+from capturectl.errors import CaptureBusyError, CaptureError, NoOutputError, OutputOffError
 
 
 class FakeTime:
@@ -39,10 +39,13 @@ def test_an_output_that_is_on_is_not_waited_for(clock: FakeTime) -> None:
     assert (when_active(lambda: "picture", 5), clock.now) == ("picture", 100)
 
 
-def test_an_output_that_goes_on_in_time_is_had(clock: FakeTime) -> None:
+@pytest.mark.parametrize("error", [OutputOffError, CaptureBusyError])
+def test_an_output_that_can_be_had_in_time_is_had(
+    clock: FakeTime, error: type[CaptureError]
+) -> None:
     def step() -> str:
         if clock.now < 103:
-            raise OutputOffError("it is off")
+            raise error("not yet")
         return "picture"
 
     assert when_active(step, 5) == "picture"
