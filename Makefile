@@ -38,11 +38,14 @@ guest: venv kernel ## tests on the real driver, in the guest
 kernel: packages ## the test kernel: User Mode Linux with VKMS (once, about 6 minutes)
 	@tests/vm/build-kernel $(KERNEL)
 
-bench: venv kernel ## figures: fan-out against C, misbehaving clients, memory, the real driver (15 minutes)
+bench: venv kernel ## figures: fan-out against C, misbehaving clients, memory, capturing, the real driver (17 minutes)
 	@$(BIN)/python -m tests.bench.fanout --json bench.json
 	@$(BIN)/python -m tests.bench.isolation
 	@$(BIN)/python -m tests.bench.memory
+	@$(BIN)/python -m tests.bench.capture
 	@$(VM) -- $(BIN)/python -m tests.bench.guest
+	@$(BIN)/python -m tests.bench.capture --install build/bench
+	@$(VM) -- $(BIN)/python -m tests.bench.peers build/bench
 
 packages: ## the Debian packages that the targets need
 	@missing=$$(dpkg-query -W -f '$${db:Status-Abbrev} $${Package}\n' $(PACKAGES) 2>&1 | \

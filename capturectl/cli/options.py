@@ -22,8 +22,8 @@ class Parser(argparse.ArgumentParser):
     """A parser with the width of the terminal, and one line for a wrong word."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - argparse's own
-        super().__init__(allow_abbrev=False, **options)
-        self.formatter_class = _Formatter
+        # Not set afterwards: adding --help would already make a formatter, which imports shutil.
+        super().__init__(allow_abbrev=False, formatter_class=_Formatter, **options)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and end with status 2."""
