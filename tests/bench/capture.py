@@ -38,7 +38,8 @@ from tests.support.processes import PROJECT, DaemonProcess, program
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-COMMAND = "import sys; sys.path.insert(0, sys.argv.pop(1)); from capturectl.cli import main; "
+COMMAND = "import sys; sys.path.append(sys.argv.pop(1)); from capturectl.cli import main; "
+"""Behind the standard library, as an installed package is."""
 
 
 def say(text: str) -> None:
