@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from capturectl.reference import Difference, Mask, Rgb
 
 ABOUT = """\
-Status 0 as soon as the output shows the picture, 1 when it does not before the
-timeout: then a line says how many pixels differ, by how much at most, and where.
-Alpha and X do not count. PNG, JPEG, PPM and whatever else Pillow reads is
-compared in 8 bits; .npy in 16 where the output has as many."""
+Status 0 as soon as the output shows the picture, 1 when it does not before
+the timeout: then a line says how many pixels differ, by how much at most, and
+where. Alpha and X do not count. PNG, JPEG, PPM and whatever else Pillow reads
+is compared in 8 bits; .npy in 16 where the output has as many."""
 EXAMPLES = (
     "capturectl compare boot.png --timeout 20",
     'capturectl compare -g "0,0 320x80" --tolerance 2 --diff wrong.png logo.png',
@@ -176,8 +176,6 @@ class _Looks:
         assert difference is not None
         assert shown is not None
         diff = self._options.diff if not has_matched else None
-        if diff:
-            write_file(diff, draw(self._expected, shown, difference))
         if self._options.json:
             print_json(self._as_json(difference, diff, has_matched=has_matched), "compare")
         output, file = self._about["output"], self._options.file
@@ -189,6 +187,8 @@ class _Looks:
         sys.stderr.write(
             f"capturectl: {output} does not show {file}: {self._in_words(difference)}: {hint}\n"
         )
+        if diff:  # last: what was found is said, whether this can be written or not
+            write_file(diff, draw(self._expected, shown, difference))
         return 1
 
     def _as_json(

@@ -61,7 +61,8 @@ class Sink:
 
     def __init__(self, fd: int, name: str) -> None:
         """Start to write to a file; its name is for messages."""
-        self._fd, self._name = fd, name
+        self._fd, self._name = fd, "standard output" if name == STDOUT else name
+        self._is_ours = name != STDOUT  # a redirection may have had other content before
         self._mode = os.fstat(fd).st_mode
         self._changed = threading.Condition()
         self._waiting: deque[tuple[Piece, int]] = deque()
@@ -151,7 +152,7 @@ class Sink:
         with self._changed:
             self._error = error
             self._waiting.clear()
-        if stat.S_ISREG(self._mode) and self._name != STDOUT:
+        if stat.S_ISREG(self._mode) and self._is_ours:
             os.ftruncate(self._fd, self.written)
 
 

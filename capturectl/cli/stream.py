@@ -39,12 +39,12 @@ if TYPE_CHECKING:
     from capturectl.frame import Frame
 
 ABOUT = """\
-y4m is video that describes itself, for ffmpeg, mpv and players: BT.601 colours of
-full range, at the display's rate. A gap in the frames is filled with the last one,
-so that the film lasts as long as it took; only what a reader is too slow for is
-left out. raw is the pixels as they are, and jsonl a line for each frame without
-them. Ctrl-C ends it after a whole frame, with status 0, and so does a reader that
-has enough. Another mode ends y4m and raw, with status 1."""
+y4m is video that describes itself, for ffmpeg, mpv and players: BT.601 colours
+of full range, at the display's rate. A gap in the frames is filled with the
+last one, so that the film lasts as long as it took; only what a reader is too
+slow for is left out. raw is the pixels as they are, and jsonl a line for each
+frame without them. Ctrl-C ends it after a whole frame, with status 0, and so
+does a reader that has enough. Another mode ends y4m and raw, with status 1."""
 EXAMPLES = (
     "capturectl stream | mpv -",
     "capturectl stream | ffmpeg -i - -pix_fmt yuv420p glass.mp4",

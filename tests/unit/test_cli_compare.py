@@ -143,6 +143,15 @@ def test_the_difference_is_drawn_when_asked_for() -> None:
         assert sheet.getpixel((2 + 16 + 1, 24)) == GREEN, "shown"
 
 
+def test_what_differs_is_said_though_it_cannot_be_drawn(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert compare("--diff", "missing/wrong.png", picture("a.png", RED, BLUE)) == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert "1 pixel differs" in first
+    assert "cannot write missing/wrong.png" in second
+
+
 def test_no_difference_is_drawn_where_there_is_none() -> None:
     compare("--diff", "wrong.png", picture("a.png", RED, GREEN))
     assert not Path("wrong.png").exists()

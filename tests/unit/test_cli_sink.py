@@ -7,6 +7,7 @@ import os
 import pty
 import resource
 import stat
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -132,3 +133,12 @@ def test_a_terminal_gets_no_binary_data() -> None:
         os.close(mine)
         os.close(theirs)
     assert caught.value.code == "terminal"
+
+
+def test_standard_output_is_named_as_people_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        monkeypatch.setattr(sys, "stdout", full)
+        sink = Sink(open_for_writing("-", binary=True), "-")
+    sink.offer([b"x"])
+    with pytest.raises(CaptureError, match="cannot write standard output: No space left"):
+        sink.close()
