@@ -44,12 +44,15 @@ guest: venv kernel ## tests on the real driver, in the guest
 kernel: packages ## the test kernel: User Mode Linux with VKMS (once, about 6 minutes)
 	@tests/vm/build-kernel $(KERNEL)
 
-bench: venv kernel ## figures: fan-out against C, misbehaving clients, memory, start-up, the real driver (15 minutes)
+bench: venv kernel ## figures: fan-out against C, bad clients, memory, start-up, capturing, the real driver (20 minutes)
 	@$(BIN)/python -m tests.bench.fanout --json bench.json
 	@$(BIN)/python -m tests.bench.isolation
 	@$(BIN)/python -m tests.bench.memory
 	@$(BIN)/python -m tests.bench.startup
+	@$(BIN)/python -m tests.bench.capture
 	@$(VM) -- $(BIN)/python -m tests.bench.guest
+	@$(BIN)/python -m tests.bench.capture --install build/bench
+	@$(VM) -- $(BIN)/python -m tests.bench.peers build/bench
 
 man: venv ## the manual pages, under build/man
 	@$(BIN)/python -m docs.man build/man

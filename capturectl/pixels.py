@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.unsignedinteger[Any]]
 
+BIG = 1 << 22
+"""Pixels of a picture that is worth the import of numpy: more than 2560x1440, and all of 4K."""
+
+_STRIP = 1 << 16  # bytes that stay in the processor's cache between one step and the next
+
 
 class RgbImage(NamedTuple):
     """A picture as rows of R G B, without padding: what picture files hold."""
@@ -26,7 +31,7 @@ class RgbImage(NamedTuple):
     height: int
     depth: int
     """Bits of a component: 8, or 16 most significant byte first."""
-    data: bytes
+    data: bytes | memoryview
 
 
 def view(
@@ -60,32 +65,59 @@ def to_rgb(
 ) -> RgbImage:
     """Copy a picture out of its buffer as plain RGB; alpha and X are left out.
 
-    Formats of whole bytes need no numpy, whose import takes longer than the capture.
-    Components of less than 8 bits are widened to 8, those of 10 to 16.
+    Formats of whole bytes need no numpy, whose import takes longer than the capture of a
+    picture that is not `BIG`. Components of less than 8 bits are widened to 8, those of 10 to 16.
     """
     bits, count = _element(layout)
     if count == 1:
         return _unpack_bits(view(memory, layout, width, height, pitch, offset), layout)
-    rows = _rows(memory, width * layout.bytes_per_pixel, height, pitch, offset)
-    return RgbImage(width, height, bits, _pick_bytes(rows, layout))
+    if width * height >= BIG:
+        pixels = view(memory, layout, width, height, pitch, offset)
+        return RgbImage(width, height, bits, _pick_components(pixels, layout))
+    return RgbImage(width, height, bits, _pick_bytes(memory, layout, width, height, pitch, offset))
 
 
-def _rows(memory: memoryview, row: int, height: int, pitch: int, offset: int) -> bytes:
-    # One big copy first: the buffer may be uncached, and strided reads of it very slow.
+def copy_rows(memory: memoryview, row: int, height: int, pitch: int, offset: int = 0) -> bytes:
+    """Copy rows of so many bytes out of a buffer, without what pads them."""
+    # One copy first: the buffer may be uncached, and strided reads of it very slow.
     copy = bytes(memory[offset : offset + pitch * (height - 1) + row])
     if pitch == row:
         return copy
     return b"".join(copy[start : start + row] for start in range(0, pitch * height, pitch))
 
 
-def _pick_bytes(rows: bytes, layout: PixelFormat) -> bytes:
+def _pick_bytes(
+    memory: memoryview, layout: PixelFormat, width: int, height: int, pitch: int, offset: int
+) -> memoryview:
     pixel, size = layout.bytes_per_pixel, layout.depth // 8
-    rgb = bytearray(len(rows) // pixel * 3 * size)
-    for place, letter in enumerate("RGB"):
-        first = layout.shift(letter)[0] // 8
-        for byte in range(size):  # most significant first, from little-endian
-            rgb[place * size + byte :: 3 * size] = rows[first + size - 1 - byte :: pixel]
-    return bytes(rgb)
+    row, step = width * pixel, 3 * size
+    rgb = bytearray(width * height * step)
+    count = max(1, _STRIP // pitch)
+    for top in range(0, height, count):
+        rows = copy_rows(memory, row, min(count, height - top), pitch, offset + top * pitch)
+        start = top * width * step
+        stop = start + len(rows) // pixel * step
+        for place, letter in enumerate("RGB"):
+            first = layout.shift(letter)[0] // 8
+            for byte in range(size):  # most significant first, from little-endian
+                target = start + place * size + byte
+                rgb[target:stop:step] = rows[first + size - 1 - byte :: pixel]
+    return memoryview(rgb)
+
+
+def _pick_components(pixels: Pixels, layout: PixelFormat) -> memoryview:
+    import numpy as np
+
+    height, width, _ = pixels.shape
+    size = pixels.itemsize
+    places = [layout.shift(letter)[0] // (8 * size) for letter in "RGB"]
+    rgb = np.empty((height, width, 3), f">u{size}")
+    rows = max(1, _STRIP // pixels.strides[0])
+    for top in range(0, height, rows):
+        strip = pixels[top : top + rows].copy()  # as above: the buffer is read once, in order
+        for place, component in enumerate(places):
+            rgb[top : top + rows, :, place] = strip[:, :, component]
+    return rgb.view(np.uint8).reshape(-1).data
 
 
 def _unpack_bits(pixels: Pixels, layout: PixelFormat) -> RgbImage:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import struct
 import zlib
 
+from capturectl.pixels import BIG
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TRUECOLOUR = 2
 _FILTER_NONE = b"\0"
+_FILTER_UP = 2
 _LEVEL = 6
+_STRIP = 1 << 16  # bytes that stay in the processor's cache between filter and compression
 
 
 def encode(image: RgbImage, texts: Mapping[str, str]) -> bytes:
@@ -30,7 +34,9 @@ def encode(image: RgbImage, texts: Mapping[str, str]) -> bytes:
         texts: Keyword (1 to 79 Latin-1 characters) to text, for iTXt chunks.
     """
     head = struct.pack(">IIBBBBB", image.width, image.height, image.depth, _TRUECOLOUR, 0, 0, 0)
-    pixels = zlib.compress(b"".join(_filtered(image)), _LEVEL)
+    compressor = zlib.compressobj(_LEVEL)
+    filtered = _up(image) if image.width * image.height >= BIG else _unfiltered(image)
+    pixels = b"".join([*(compressor.compress(rows) for rows in filtered), compressor.flush()])
     return b"".join(
         (
             _SIGNATURE,
@@ -42,11 +48,31 @@ def encode(image: RgbImage, texts: Mapping[str, str]) -> bytes:
     )
 
 
-def _filtered(image: RgbImage) -> Iterator[bytes]:
+def _unfiltered(image: RgbImage) -> Iterator[bytes | memoryview]:
     row = image.width * 3 * image.depth // 8
     for start in range(0, len(image.data), row):
         yield _FILTER_NONE
         yield image.data[start : start + row]
+
+
+def _up(image: RgbImage) -> Iterator[memoryview]:
+    """Each byte less the one above it: a sixteenth of the file for a screen, in the same time.
+
+    Without numpy it takes longer than the compression, so small pictures go without.
+    """
+    import numpy as np
+
+    row = image.width * 3 * image.depth // 8
+    rows = np.frombuffer(image.data, np.uint8).reshape(image.height, row)
+    above = np.zeros(row, np.uint8)
+    count = max(1, _STRIP // row)
+    for top in range(0, image.height, count):
+        strip = rows[top : top + count]
+        filtered = np.full((len(strip), 1 + row), _FILTER_UP, np.uint8)
+        np.subtract(strip[0], above, out=filtered[0, 1:])
+        np.subtract(strip[1:], strip[:-1], out=filtered[1:, 1:])
+        above = strip[-1]
+        yield filtered.data
 
 
 def _text(keyword: str, text: str) -> bytes:

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import argparse
-
-from capturectl.cli.options import add_json, count, socket_of
+from capturectl.cli.options import add_json, count, refusal, socket_of
 from capturectl.cli.output import print_json
 from capturectl.cli.records import client_json, daemons_now_ns, seconds_since, user_name
 from capturectl.cli.table import age, counted, table
@@ -14,6 +12,8 @@ from capturectl.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
+
     from capturectl.client import Client
     from capturectl.conversation import Subscribed
 
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _number(text: str) -> int:
     value = count(text)
     if value >> 64:
-        raise argparse.ArgumentTypeError(f"{text} is no client's number")
+        raise refusal(f"{text} is no client's number")
     return value
 
 

@@ -19,6 +19,8 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
     },
     "Capture": {
         "snapshot": "capture one picture of an output into a file",
+        "stream": "write frame after frame, for ffmpeg, players and programs",
+        "compare": "check that an output shows a picture",
     },
     "Set up": {
         "config": "check or show the daemon's settings",

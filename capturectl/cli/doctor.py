@@ -37,6 +37,9 @@ EXAMPLES = (
 )
 
 
+FILES = {"report": "whole"}
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `doctor` takes."""
     add_json(parser)

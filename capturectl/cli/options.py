@@ -10,6 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
+    from capturectl.protocol import Source
+
 # -- kinds of values --------------------------------------------------------------------------
 
 
@@ -30,10 +32,10 @@ def count(text: str) -> int:
 
 
 def rate(text: str) -> float:
-    """Read frames a second: more than nothing."""
+    """Read frames a second, or a factor: more than nothing."""
     value = float(text)
-    if not value > 0:
-        raise refusal(f"{text} is no rate")
+    if not 0 < value < float("inf"):
+        raise refusal(f"{text} is not more than 0")
     return value
 
 
@@ -66,9 +68,19 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     """Add --source to a command."""
     parser.add_argument(
         "--source", choices=("writeback", "any"), default="writeback",
-        help="where pixels may come from: what the display really shows, or whatever there is "
-        "(default: %(default)s)",
+        help="where pixels may come from: what the display really shows, or also framebuffers "
+        "that were read back (default: %(default)s; the test picture of `captured --pattern` "
+        "counts as either, and its frames say pattern)",
     )  # fmt: skip
+
+
+def sources_of(options: argparse.Namespace) -> Source:
+    """Return what --source allows."""
+    from capturectl.protocol import Source
+
+    # A daemon that serves the pattern has no display that it could be taken for.
+    allowed = Source.WRITEBACK | Source.PATTERN
+    return allowed | Source.SCANOUT if options.source == "any" else allowed
 
 
 def add_region(parser: argparse.ArgumentParser) -> None:
@@ -91,7 +103,8 @@ def add_wait_active(parser: argparse.ArgumentParser) -> None:
     """Add --wait-active to a command."""
     parser.add_argument(
         "--wait-active", type=seconds, default=0.0, metavar="SEC",
-        help="wait so long for an output that is off",
+        help="wait so long for an output that is off, a card with another master, and a daemon "
+        "that is not there yet",
     )  # fmt: skip
 
 

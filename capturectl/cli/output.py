@@ -71,7 +71,7 @@ def write_stdout(data: bytes) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise _write_error("standard output", error) from error
+        raise write_error("standard output", error) from error
 
 
 def write_file(path: str, data: bytes) -> None:
@@ -92,7 +92,7 @@ def write_file(path: str, data: bytes) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise _write_error(path, error) from error
+        raise write_error(path, error) from error
 
 
 def _mode_of(path: str) -> int | None:
@@ -124,7 +124,8 @@ def _umask() -> int:
     return mask
 
 
-def _write_error(name: str, error: OSError) -> CaptureError:
+def write_error(name: str, error: OSError) -> CaptureError:
+    """Return the error for data that a file or standard output did not take."""
     return CaptureError(
         f"cannot write {name}: {error.strerror or error}",
         "make room or choose another place",

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import sys
 import time
 
-from capturectl.cli.options import add_json, count, socket_of
+from capturectl.cli.options import add_json, count, refusal, socket_of
 from capturectl.cli.output import forget_stdout, print_json, require_stdout
 from capturectl.cli.sample import Sample, as_json, as_lines, read_sample
 from capturectl.cli.table import clip, columns, counted, printable
@@ -17,6 +16,7 @@ from capturectl.errors import CaptureError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterable
     from typing import Self
 
@@ -42,6 +42,8 @@ _SHORTEST_DELAY_S = 0.1
 _MANY = 10_000
 """Rows of a terminal that scrolls."""
 
+TERMINAL = True
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `top` takes."""
@@ -61,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _delay(text: str) -> float:
     value = float(text)
     if not value >= _SHORTEST_DELAY_S:  # nor NaN
-        raise argparse.ArgumentTypeError(f"{text} is less than {_SHORTEST_DELAY_S:g}")
+        raise refusal(f"{text} is less than {_SHORTEST_DELAY_S:g}")
     return min(value, 10.0**6)
 
 

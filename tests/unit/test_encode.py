@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from capturectl.encode import KINDS, describe, encode, kind_of
+from capturectl.encode import KINDS, describe, encode, kind_of, take
 from capturectl.errors import CaptureUnsupportedError, UsageError
+from capturectl.region import Region
 from capturectl.version import VERSION
 from tests.support import png_reader
 from tests.support.frames import RG16, XR24, XR30, lent_frame
@@ -30,6 +31,7 @@ DESCRIPTION = {
     "format": "XR24",
     "sequence": "41",
     "vblank": "1000",
+    "missed": "3",
     "time_commit_ns": "5000000001",
     "time_vblank_ns": "5000000002",
     "time_done_ns": "5000000003",
@@ -91,6 +93,57 @@ def test_an_unknown_pixel_format_is_unsupported(kind: str) -> None:
         encode(nv12, kind)
 
 
+# --- taken first, encoded later ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_picture_that_was_taken_needs_its_frame_no_more(kind: str) -> None:
+    memory = PIXELS
+    with lent_frame(memory, width=2, height=2, pitch=12, offset=4) as lent:
+        expected = encode(lent, kind)
+        picture = take(lent, kind)
+        lent.release()
+    assert picture.encode() == expected
+
+
+@pytest.mark.parametrize(
+    ("region", "rgb"),
+    [
+        (Region(0, 0, 1, 1), "ff0000"),
+        (Region(1, 0, 1, 2), "00ff00 ffffff"),
+        (Region(0, 1, 2, 1), "0000ff ffffff"),
+    ],
+)
+def test_a_region_is_that_part_alone(frame: Frame, region: Region, rgb: str) -> None:
+    picture = take(frame, "ppm", region=region)
+    assert (picture.width, picture.height) == (region.width, region.height)
+    assert picture.encode().endswith(b"\n255\n" + bytes.fromhex(rgb))
+
+
+def test_a_region_of_raw_pixels_is_their_bytes(frame: Frame) -> None:
+    assert take(frame, "raw", region=Region(1, 0, 1, 2)).encode() == bytes.fromhex(
+        "00ff00a2 ffffffa4"
+    )
+
+
+def test_a_file_says_of_which_region_it_is(frame: Frame) -> None:
+    file = take(frame, "png", region=Region(1, 0, 1, 2)).encode()
+    with Image.open(io.BytesIO(file)) as image:
+        assert image.info["region"] == "1,0 1x2"
+
+
+def test_a_scaled_picture_is_encoded_in_its_new_size(frame: Frame) -> None:
+    picture = take(frame, "png").scaled(2)
+    with Image.open(io.BytesIO(picture.encode())) as image:
+        assert (image.size, (picture.width, picture.height)) == ((4, 4), (4, 4))
+        assert image.getpixel((3, 0)) == (0, 255, 0)
+
+
+def test_raw_pixels_cannot_be_scaled(frame: Frame) -> None:
+    with pytest.raises(UsageError, match="raw"):
+        take(frame, "raw").scaled(2)
+
+
 # --- what they hold --------------------------------------------------------------------------
 
 
@@ -124,7 +177,7 @@ def test_ppm_has_the_pixels_behind_its_header(frame: Frame) -> None:
 
 def test_ppm_has_the_description_as_comments(frame: Frame) -> None:
     lines = encode(frame, "ppm", driver="vkms").split(b"\n")
-    assert lines[1:11] == [f"# {name} {text}".encode() for name, text in DESCRIPTION.items()]
+    assert lines[1:12] == [f"# {name} {text}".encode() for name, text in DESCRIPTION.items()]
 
 
 def test_pillow_reads_the_ppm(frame: Frame) -> None:

@@ -61,6 +61,19 @@ def test_rgb_has_8_bits_unless_the_format_has_more(example: Example) -> None:
 
 
 @each_format
+def test_rgb_of_a_picture_that_is_big_enough_for_numpy(
+    example: Example, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("capturectl.pixels.BIG", 1)
+    memory, pitch = buffer_of(example)
+    full = (1 << example.depth) - 1
+    image = to_rgb(memory, pixel_format(example.fourcc), 2, 2, pitch, OFFSET)
+    assert bytes(image.data) == pack_rgb(
+        example.depth, example.rgb, (full, full, full), (0, 0, 0), example.rgb
+    )
+
+
+@each_format
 def test_rgb_of_rows_without_padding(example: Example) -> None:
     memory = memoryview(example.pixel * 6)
     image = to_rgb(memory, pixel_format(example.fourcc), 3, 2, 3 * len(example.pixel))
@@ -88,7 +101,7 @@ def test_the_last_row_needs_no_padding_behind_it(example: Example) -> None:
 def test_the_x_bits_do_not_matter(code: str, zero: str, one: str) -> None:
     layout = pixel_format(EXAMPLES[code].fourcc)
     results = {
-        to_rgb(memoryview(bytes.fromhex(pixel)), layout, 1, 1, layout.bytes_per_pixel).data
+        bytes(to_rgb(memoryview(bytes.fromhex(pixel)), layout, 1, 1, layout.bytes_per_pixel).data)
         for pixel in (zero, one)
     }
     assert results == {pack_rgb(EXAMPLES[code].depth, EXAMPLES[code].rgb)}

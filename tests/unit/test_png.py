@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import io
 import random
+import zlib
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from capturectl import png
-from capturectl.pixels import RgbImage
+from capturectl.pixels import BIG, RgbImage
 from tests.support import png_reader
 
 SMALL = RgbImage(2, 2, 8, bytes(range(12)))
@@ -61,3 +63,26 @@ def test_every_checksum_is_right() -> None:
 def test_a_text_chunk_is_uncompressed_and_of_no_language() -> None:
     text = png_reader.chunks(png.encode(SMALL, {"output": "é"}))[1]
     assert text.data == b"output\0\0\0\0\0\xc3\xa9"
+
+
+@pytest.fixture(scope="module")
+def big() -> bytes:
+    """Noise over a gradient, as large as pictures get that are filtered."""
+    rows, noise = BIG // 2048, random.Random(2).randbytes(2048 * 3)
+    return b"".join(bytes((byte + row) % 256 for byte in noise[:64]) * 96 for row in range(rows))
+
+
+@pytest.mark.slow
+def test_pillow_reads_a_big_picture(big: bytes) -> None:
+    image = opened(png.encode(RgbImage(2048, BIG // 2048, 8, big), {}))
+    assert (image.size, image.tobytes() == big) == ((2048, BIG // 2048), True)
+
+
+@pytest.mark.slow
+def test_a_big_picture_of_16_bits_has_every_bit(big: bytes) -> None:
+    file = png.encode(RgbImage(2048, BIG // 2048, 16, big + big), {})
+    stored = zlib.decompress(png_reader.chunks(file)[1].data)
+    rows = np.frombuffer(stored, np.uint8).reshape(BIG // 2048, 1 + 2048 * 6)
+    assert set(rows[:, 0].tolist()) == {2}, "the filter Up"
+    undone = np.add.accumulate(rows[:, 1:], axis=0, dtype=np.uint8)
+    assert undone.tobytes() == big + big

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from tests.support.processes import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
     from typing import Self
 
 
@@ -142,6 +144,21 @@ def test_an_output_that_goes_off_and_on_again_is_streamed_on(
         owner.tell("on")
         owner.tell("frame", 6)
         watcher.wait_for(640, 6)
+
+
+@pytest.mark.slow
+def test_a_mode_change_ends_a_film_after_a_whole_frame_and_says_so(
+    owner: Owner, shared: DaemonProcess, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.raw"
+    line = [program("capturectl"), "-S", str(shared.socket), "stream", "-g", "0,0 64x64"]
+    with subprocess.Popen([*line, str(file)], stderr=subprocess.PIPE, text=True) as streaming:
+        wait_until(lambda: file.exists() and file.stat().st_size > 0, "a frame is written")
+        owner.tell("mode", 800, 600, 60)
+        _, said = streaming.communicate(timeout=30)
+    assert streaming.returncode == 1
+    assert "changed from 640x480 to 800x600" in said
+    assert file.stat().st_size % (64 * 64 * 4) == 0
 
 
 @pytest.mark.slow
