@@ -189,9 +189,9 @@ class CardWatch:
         if card is not None and (card.minor in news.removed or not _answers(card)):
             self._let_go()
         if self._card is not None:
-            if news.is_changed or news.is_added or news.is_incomplete:
+            if self._card.minor in news.changed or news.is_incomplete:
                 self._prober.ask(self._card, probe=not self._user.is_capturing)
-        elif news.is_added or news.is_changed or news.is_incomplete:
+        elif news.may_bring:
             self._retry_s = _FIRST_RETRY_S
             self._try_again()
 

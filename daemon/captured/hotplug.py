@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import socket
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,18 +25,19 @@ _SETTLE_S = 0.05
 """A card that comes, goes or is plugged sends several messages; they are read together."""
 _GAP_S = 0.5
 """Between two readings that said something, whatever the kernel sends meanwhile."""
-_DRM_MAJOR = b"226"
+_CARD = re.compile(rb"/drm/card([0-9]+)(/.*)?$")
+"""Kernel: a card is named by its minor (drm_sysfs.c, drm_sysfs_minor_alloc)."""
 
 
 class News(NamedTuple):
-    """What some messages together say."""
+    """What some messages together say of cards, by minor."""
 
     removed: frozenset[int] = frozenset()
-    """Minors of the cards that went."""
-    is_added: bool = False
-    """Whether a card came."""
-    is_changed: bool = False
-    """Whether something about connectors is different: plugged, unplugged, other modes."""
+    """Cards that went; they may have come again since."""
+    added: frozenset[int] = frozenset()
+    """Cards that came, and have not gone since."""
+    changed: frozenset[int] = frozenset()
+    """Cards where something was plugged in or out, or has other modes; not those that went."""
     is_incomplete: bool = False
     """Whether there were more messages than the kernel kept: anything may have happened."""
 
@@ -44,6 +46,11 @@ class News(NamedTuple):
         """Whether they say anything."""
         return self != NO_NEWS
 
+    @property
+    def may_bring(self) -> bool:
+        """Whether a card may be there that was not before."""
+        return bool(self.added or self.changed or self.is_incomplete)
+
 
 NO_NEWS = News()
 
@@ -51,25 +58,27 @@ NO_NEWS = News()
 def read_news(messages: Iterable[bytes]) -> News:
     """Return what the kernel's messages say of cards; those of other subsystems say nothing.
 
-    A card that came and went within them is in both; it is for the reader to see which is true.
-
     Kernel: lib/kobject_uevent.c: "ACTION@DEVPATH", NUL, then KEY=VALUE, each with its NUL.
-    drm_sysfs.c, drm_sysfs_hotplug_event sends "change" for the card.
+    drm_sysfs.c, drm_sysfs_hotplug_event sends "change" for the card. Connectors come and go
+    below their card: with it, or alone with MST.
     """
-    removed: set[int] = set()
-    is_added = is_changed = False
+    removed, added, changed = set[int](), set[int](), set[int]()
     for message in messages:
         fields = dict(field.partition(b"=")[::2] for field in message.split(b"\0")[1:])
-        if fields.get(b"SUBSYSTEM") != b"drm":
+        found = _CARD.search(fields.get(b"DEVPATH", b""))
+        if fields.get(b"SUBSYSTEM") != b"drm" or found is None:
             continue
-        action, is_card = fields.get(b"ACTION"), fields.get(b"MAJOR") == _DRM_MAJOR
-        if action == b"remove" and is_card:
-            removed.add(int(fields.get(b"MINOR", b"-1")))
-        elif action == b"add" and is_card:
-            is_added = True
-        else:  # a connector of its own comes and goes with MST
-            is_changed = True
-    return News(frozenset(removed), is_added, is_changed)
+        minor, is_connector = int(found[1]), bool(found[2])
+        action = b"change" if is_connector else fields.get(b"ACTION")
+        if action == b"remove":
+            removed.add(minor)
+            added.discard(minor)
+            changed.discard(minor)
+        elif action == b"add":
+            added.add(minor)
+        else:
+            changed.add(minor)
+    return News(frozenset(removed), frozenset(added), frozenset(changed))
 
 
 class Hotplug:

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 PLUGS = (Plug("HDMI-A-1", 1, ()),)
 WAITS = Config(missing="wait")
 NOT_YET = NotAllowedError("/dev/dri/card0: permission denied")
-ADDED = News(is_added=True)
+NULL_MINOR = 3  # Kernel: Documentation/admin-guide/devices.txt, /dev/null
+ADDED = News(added=frozenset({NULL_MINOR}))
+CHANGED = News(changed=frozenset({NULL_MINOR}))
+GONE = News(removed=frozenset({NULL_MINOR}))
 
 
 class FakeHotplug:
@@ -129,10 +132,6 @@ def make_card(path: str) -> Card:
     return Card(OwnedFd(os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC), path), path)
 
 
-NULL_MINOR = 3  # Kernel: Documentation/admin-guide/devices.txt, /dev/null
-GONE = News(removed=frozenset({NULL_MINOR}))
-
-
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     made = Machine(monkeypatch)
@@ -193,7 +192,7 @@ def test_a_card_that_is_told_gone_is_not_opened_again_before_one_comes(machine: 
 
 def test_one_that_went_and_came_within_one_message_is_opened_anew(machine: Machine) -> None:
     machine.watch.start()
-    machine.tell(GONE._replace(is_added=True))
+    machine.tell(GONE._replace(added=frozenset({NULL_MINOR})))
     assert machine.user.news == ["came /dev/dri/card0", "no-card", "came /dev/dri/card1"]
 
 
@@ -255,7 +254,7 @@ def test_a_display_that_is_not_there_yet_is_looked_for_at_each_hotplug(machine: 
     machine.watch.start()
     assert (machine.user.news, len(machine.open_cards)) == (["no-output"], 1)
     machine.user.error = None
-    machine.tell(News(is_changed=True))
+    machine.tell(CHANGED)
     machine.prober.end(PLUGS)
     assert machine.user.news == ["no-output", "came /dev/dri/card0"]
     assert machine.tries == 1
@@ -263,30 +262,36 @@ def test_a_display_that_is_not_there_yet_is_looked_for_at_each_hotplug(machine: 
 
 def test_connectors_are_read_when_something_is_plugged(machine: Machine) -> None:
     machine.watch.start()
-    machine.tell(News(is_changed=True))
+    machine.tell(CHANGED)
     machine.prober.end(PLUGS)
     assert machine.user.news == ["came /dev/dri/card0", "read 1"]
 
 
+def test_what_is_plugged_into_another_card_is_none_of_ours(machine: Machine) -> None:
+    machine.watch.start()
+    machine.tell(News(changed=frozenset({NULL_MINOR + 1}), added=frozenset({NULL_MINOR + 1})))
+    assert machine.prober.wishes == []
+
+
 def test_displays_are_not_asked_while_frames_are_captured(machine: Machine) -> None:
     machine.watch.start()
-    machine.tell(News(is_changed=True))
+    machine.tell(CHANGED)
     machine.user.is_capturing = True
-    machine.tell(News(is_changed=True))
+    machine.tell(CHANGED)
     assert machine.prober.wishes == [True, False]
 
 
 def test_what_was_read_of_a_card_that_went_meanwhile_is_not_told(machine: Machine) -> None:
     machine.watch.start()
-    machine.tell(News(is_changed=True))
-    machine.tell(GONE._replace(is_added=True))
+    machine.tell(CHANGED)
+    machine.tell(GONE._replace(added=frozenset({NULL_MINOR})))
     machine.prober.end(PLUGS)
     assert machine.user.news == ["came /dev/dri/card0", "no-card", "came /dev/dri/card1"]
 
 
 def test_a_card_that_cannot_be_read_any_more_is_gone(machine: Machine) -> None:
     machine.watch.start()
-    machine.tell(News(is_changed=True))
+    machine.tell(CHANGED)
     machine.answers = False
     machine.prober.end(None)
     assert machine.open_cards == []
@@ -294,7 +299,7 @@ def test_a_card_that_cannot_be_read_any_more_is_gone(machine: Machine) -> None:
 
 def test_a_reading_that_failed_of_a_card_that_answers_changes_nothing(machine: Machine) -> None:
     machine.watch.start()
-    machine.tell(News(is_changed=True))
+    machine.tell(CHANGED)
     machine.prober.end(None)
     assert machine.user.news == ["came /dev/dri/card0"]
 

@@ -29,25 +29,33 @@ def message(action: bytes, path: bytes, *fields: bytes) -> bytes:
 
 def of_card(action: bytes, minor: int = 0) -> bytes:
     return message(
-        action, CARD, b"SUBSYSTEM=drm", b"MAJOR=226", b"MINOR=%d" % minor,
+        action, b"/devices/platform/vkms/drm/card%d" % minor, b"SUBSYSTEM=drm", b"MAJOR=226", b"MINOR=%d" % minor,
         b"DEVNAME=dri/card%d" % minor, b"DEVTYPE=drm_minor",
     )  # fmt: skip
 
 
 CONNECTOR = message(b"remove", CARD + b"/card0-DP-3", b"SUBSYSTEM=drm", b"DEVTYPE=drm_connector")
+RENDER_NODE = message(
+    b"add", b"/devices/platform/vkms/drm/renderD128", b"SUBSYSTEM=drm", b"MAJOR=226", b"MINOR=128"
+)
+ZERO = frozenset({0})
 DISK = message(b"add", b"/devices/x/sda", b"SUBSYSTEM=block", b"MAJOR=8", b"MINOR=0")
 
 
 @pytest.mark.parametrize(
     ("messages", "news"),
     [
-        ([of_card(b"add")], News(is_added=True)),
+        ([of_card(b"add")], News(added=ZERO)),
         ([of_card(b"remove", 1)], News(removed=frozenset({1}))),
-        ([of_card(b"change")], News(is_changed=True)),
-        ([CONNECTOR], News(is_changed=True)),
+        ([of_card(b"change", 12)], News(changed=frozenset({12}))),
+        ([CONNECTOR], News(changed=ZERO)),
+        ([RENDER_NODE], NO_NEWS),
         ([DISK], NO_NEWS),
         ([b"", b"\0\0", b"libudev\0\xfe\xed\xca\xfe", b"add@/x"], NO_NEWS),
-        ([of_card(b"remove"), of_card(b"add")], News(frozenset({0}), is_added=True)),
+        ([of_card(b"remove"), of_card(b"add")], News(removed=ZERO, added=ZERO)),
+        ([of_card(b"add"), of_card(b"remove")], News(removed=ZERO)),
+        ([of_card(b"change"), CONNECTOR, of_card(b"remove")], News(removed=ZERO)),
+        ([of_card(b"change"), of_card(b"remove", 1)], News(frozenset({1}), changed=ZERO)),
         ([], NO_NEWS),
     ],
 )  # fmt: skip
@@ -118,7 +126,7 @@ def test_a_burst_is_told_once(
     reactor.advance(0.02)
     netlink.put(of_card(b"change"), CONNECTOR, of_card(b"change"))
     reactor.advance(1)
-    assert told == [News(is_added=True, is_changed=True)]
+    assert told == [News(added=ZERO, changed=ZERO)]
 
 
 def test_a_message_is_told_within_a_tenth_of_a_second(
@@ -126,7 +134,7 @@ def test_a_message_is_told_within_a_tenth_of_a_second(
 ) -> None:
     netlink.put(of_card(b"remove"))
     reactor.advance(0.1)
-    assert told == [News(frozenset({0}))]
+    assert told == [News(removed=ZERO)]
 
 
 def test_a_storm_is_told_twice_a_second_at_most(
@@ -153,7 +161,7 @@ def test_what_the_kernel_could_not_keep_is_told(
 ) -> None:
     netlink.put(errno.ENOBUFS, of_card(b"change"))
     reactor.advance(0.1)
-    assert told == [News(is_changed=True, is_incomplete=True)]
+    assert told == [News(changed=ZERO, is_incomplete=True)]
 
 
 def test_what_a_program_sends_is_not_believed(
