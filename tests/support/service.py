@@ -16,16 +16,7 @@ SETTINGS = Path("/etc/captured/captured.toml")
 INSIDE, OUTSIDE = "inside", "outside"
 """A user in the group `captured`, and one who is not."""
 
-# Until the daemon takes the socket from systemd it makes one of its own; then _OWN_SOCKET and
-# what uses it go away, and SOCKET is /run/captured/captured.sock.
-SOCKET = Path("/run/captured-own/captured.sock")
-_OWN_SOCKET = f"""[Service]
-Type=exec
-WatchdogSec=0
-RuntimeDirectory=captured-own
-ExecStart=
-ExecStart={PREFIX}/sbin/captured --socket {SOCKET}
-"""
+SOCKET = Path("/run/captured/captured.sock")
 _DROP_INS = Path("/run/systemd/system/captured.service.d")
 
 
@@ -45,7 +36,7 @@ def install() -> None:
     """Do what docs/operations.md says."""
     run("make", "-C", PROJECT, "--no-print-directory", "install", "VENDOR=no")
     run("systemd-sysusers")
-    drop_in("own-socket", _OWN_SOCKET)
+    systemctl("daemon-reload")
     run("udevadm", "control", "--reload")
     run("journalctl", "--update-catalog")
 
