@@ -30,8 +30,7 @@ def message(action: bytes, path: bytes, *fields: bytes) -> bytes:
 def of_card(action: bytes, minor: int = 0) -> bytes:
     return message(
         action, b"/devices/platform/vkms/drm/card%d" % minor, b"SUBSYSTEM=drm", b"MAJOR=226",
-        b"MINOR=%d" % minor,
-        b"DEVNAME=dri/card%d" % minor, b"DEVTYPE=drm_minor",
+        b"MINOR=%d" % minor, b"DEVNAME=dri/card%d" % minor, b"DEVTYPE=drm_minor",
     )  # fmt: skip
 
 
