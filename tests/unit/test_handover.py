@@ -478,6 +478,17 @@ def test_a_client_keeps_its_number_and_its_name(world: World) -> None:
     assert max(daemon.hub.sessions) == 3
 
 
+def test_what_a_client_went_without_counts_from_the_restart(world: World) -> None:
+    client = world.client()
+    client.follow(5)
+    daemon = world.next_daemon()
+    proved(daemon)
+    client.read()
+    client.say(protocol.QUERY, protocol.AskQuery(protocol.Query.CLIENTS))
+    ((_, status),) = [m for m in client.read() if m[0] == "CLIENT"]
+    assert (status.sent, status.skipped) == (1, 0)
+
+
 def test_a_paused_client_stays_paused(world: World) -> None:
     client = world.client()
     client.say(protocol.PAUSE, protocol.Pause(), STREAM)

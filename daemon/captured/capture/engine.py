@@ -262,11 +262,16 @@ class Engine:
 
         Args:
             counts: To go on with.
-            number: Of its last commit, and of what was missed since.
+            number: Of its last commit.
             generation: Of its pool.
         """
         self._captured, self._missed, self._lost, self._revoked, self._attached = counts
         self._number, self._generation = number, generation
+
+    def note_missed(self, frames: int) -> None:
+        """So many frames went by that were wanted, while nobody captured."""
+        self._missed += frames
+        self._number += frames
 
     def adopt(self, pool: Pool, resume_ns: int) -> None:
         """Go on with a former engine's pool, and a source that is attached.

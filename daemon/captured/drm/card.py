@@ -200,8 +200,7 @@ class Card:
         """Become the card's master, or stay it; a shared card's owner is master for us.
 
         Raises:
-            CaptureBusyError: EBUSY, another open file is master.
-            NotAllowedError: EACCES, only root or a former master may ask.
+            CaptureBusyError: EBUSY or EACCES, another open file is master.
             OSError: Any other errno.
         """
         if self._owner is not None or self.is_kept:
@@ -209,24 +208,20 @@ class Card:
         try:
             self._set_master()
         except OSError as error:
-            if error.errno == errno.EBUSY:
-                raise CaptureBusyError(
-                    f"{self.path} has another master",
-                    "stop that program, or give the daemon another way to the card",
-                    code="another-master",
-                ) from error
-            if error.errno in {errno.EACCES, errno.EPERM}:
-                raise NotAllowedError(
-                    f"{self.path}: this process may not become master",
-                    "run the daemon as root, or start it again while the card has no master",
-                ) from error
-            raise
+            if error.errno not in {errno.EBUSY, errno.EACCES}:
+                raise
+            raise CaptureBusyError(
+                f"{self.path} has another master",
+                "stop that program, or give the daemon another way to the card",
+                code="another-master",
+            ) from error
 
     def _set_master(self) -> None:
         """Become master, in a new open file if this one may not.
 
         Kernel: without CAP_SYS_ADMIN only a file that was master once may become it again. It is
-        from the start when it was opened while nobody else was (drm_auth.c, drm_master_open).
+        from the start when it was opened while nobody else was (drm_auth.c, drm_master_open); so
+        EACCES for a new file means that somebody else is.
         """
         try:
             self.ioctl(uapi.SET_MASTER)

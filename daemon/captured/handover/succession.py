@@ -63,6 +63,7 @@ def succeed(estate: Estate, output: Output, hub: Hub, keeper: Keeper) -> bool:
         Whether the output goes on as well; otherwise its clients wait for a new pool.
     """
     state, engine = estate.state, output.stream.engine
+    _resume(engine, state)
     pool = _adopt_pool(estate, output)
     revival = Revival(hub, output.stream, state, pool.slots if pool else ())
     if estate.output is not None:
@@ -74,7 +75,7 @@ def succeed(estate: Estate, output: Output, hub: Hub, keeper: Keeper) -> bool:
         keeper.adopt(record.number, row)
         revival.revive(record, row, connection)
     gap = _measure(state, pool, revival.gap_ns, hub.reactor.now_ns())
-    _resume(engine, state, gap)
+    engine.note_missed(gap.frames)
     if pool is not None:
         _hold_unfinished(engine, pool, state)
         engine.adopt(pool, gap.resume_ns)
@@ -110,13 +111,10 @@ def _measure(state: State, pool: Pool | None, gap_ns: int, now_ns: int) -> _Gap:
     return _Gap(resume_ns, max(0, (resume_ns - committed_ns) // max(frame_ns, gap_ns)))
 
 
-def _resume(engine: Engine, state: State, gap: _Gap) -> None:
+def _resume(engine: Engine, state: State) -> None:
     counts = state.counts
-    engine.resume(
-        Statistics(counts.captured, counts.missed + gap.frames, 0, 0, 1),
-        state.last_number + gap.frames,
-        counts.generation,
-    )
+    done = Statistics(counts.captured, counts.missed, 0, 0, 1)
+    engine.resume(done, state.last_number, counts.generation)
 
 
 def _hold_unfinished(engine: Engine, pool: Pool, state: State) -> None:

@@ -110,16 +110,20 @@ def test_an_ordinary_user_may_capture_when_nobody_is_master(
     assert done.returncode == 0, done.stderr
 
 
-def test_a_user_who_may_not_become_master_is_told_so(scene: SceneProcess, tmp_path: Path) -> None:
+def test_a_daemon_of_a_mere_user_waits_for_another_master_to_go(
+    scene: SceneProcess, tmp_path: Path
+) -> None:
     Path(kernel.CARD).chmod(0o666)
     open_to_all(tmp_path)
     scene.tell("master")
     with DaemonProcess(tmp_path / "nobody.sock", **AS_NOBODY) as daemon:
-        # Kernel: only root, or who has been master before, may ask (drm_auth.c).
+        # Kernel: only root, or whose file has been master before, may ask (drm_auth.c).
+        before = capturectl("snapshot", str(tmp_path / "x.png"), socket=daemon.socket)
         scene.tell("drop")
-        done = capturectl("snapshot", "x.png", socket=daemon.socket)
-    assert done.returncode == 7
-    assert "this process may not become master" in done.stderr
+        after = capturectl("snapshot", str(tmp_path / "x.png"), socket=daemon.socket)
+    assert before.returncode == 1
+    assert "has another master" in before.stderr
+    assert after.returncode == 0
 
 
 def test_no_socket_has_exit_status_3(tmp_path: Path) -> None:
