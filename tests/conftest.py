@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,10 @@ from tests.support.fds import open_fds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# A shell that runs the tests in the background has SIGINT ignored, which every program that they
+# start would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
