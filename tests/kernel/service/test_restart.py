@@ -331,6 +331,8 @@ def test_the_first_client_of_a_stopped_service_is_served(
     service: Service, scene: SceneProcess, tmp_path: Path
 ) -> None:
     snapshot = [program("capturectl"), "-S", str(SOCKET), "snapshot", str(tmp_path / "a.ppm")]
+    seconds(*snapshot)  # the guest has read no file of either program before
+    service.stop()
     assert service.pid == 0
     activated = seconds(*snapshot)
     service.stop()
