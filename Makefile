@@ -50,7 +50,8 @@ bench: venv kernel ## figures: fan-out against C, bad clients, memory, start-up,
 	@$(BIN)/python -m tests.bench.memory
 	@$(BIN)/python -m tests.bench.startup
 	@$(BIN)/python -m tests.bench.capture
-	@$(VM) -- $(BIN)/python -m tests.bench.guest
+	@$(VM) -d 1800 -- $(BIN)/python -m tests.bench.guest
+	@$(VM) -s -d 600 -- $(BIN)/python -m tests.bench.restart
 	@$(BIN)/python -m tests.bench.capture --install build/bench
 	@$(VM) -- $(BIN)/python -m tests.bench.peers build/bench
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from typing import TYPE_CHECKING, Protocol
 
 from capturectl.errors import CaptureError, CaptureLostError, CaptureUnsupportedError
@@ -92,7 +91,7 @@ class CardWatch:
         try:
             self._use(card or self._open())
         except (CaptureError, OSError) as error:
-            if not waits_for_card(self._settings):
+            if self._settings.missing != "wait":
                 raise
             self._lack(error)
 
@@ -215,13 +214,6 @@ class CardWatch:
         card, self._card = self._card, None
         if card is not None:
             card.close()
-
-
-def waits_for_card(settings: Config) -> bool:
-    """Whether to run without a card: as set, else when a service manager wants to hear of us."""
-    if settings.missing:
-        return settings.missing == "wait"
-    return "NOTIFY_SOCKET" in os.environ
 
 
 def _answers(card: Card) -> bool:

@@ -117,7 +117,7 @@ def _run(settings: config.Config, path: str | None, options: Mapping[str, Any]) 
     with contextlib.ExitStack() as stack:
         service = stack.enter_context(contextlib.closing(Service(notify.receive())))
         reactor = stack.enter_context(Reactor())
-        output = _build_output(settings, reactor, stack, service.estate)
+        output = _build_output(settings, reactor, service)
         daemon = Daemon(output, settings, reactor, service)
         try:
             reactor.handle_signals((signal.SIGTERM, signal.SIGINT), daemon.asked_to_end)
@@ -139,14 +139,16 @@ def _run(settings: config.Config, path: str | None, options: Mapping[str, Any]) 
 
 
 def _build_output(
-    settings: config.Config, reactor: Reactor, stack: contextlib.ExitStack, estate: Estate | None
+    settings: config.Config, reactor: Reactor, service: Service
 ) -> WritebackOutput | PatternOutput:
-    """Build what the settings name; closing it is left to the stack."""
+    """Build what the settings name."""
     if settings.pattern:
         return PatternOutput(_STREAM, settings, reactor)
+    if service.notifier and not settings.missing:
+        settings = settings._replace(missing="wait")
     output = WritebackOutput(_STREAM, settings, reactor)
     try:
-        output.open(_kept_card(settings, estate))
+        output.open(_kept_card(settings, service.estate))
     except BaseException:
         output.close()
         raise

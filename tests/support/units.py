@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tests.support.processes import PROJECT, Lost, Process, bare_command
+from tests.support.processes import PROJECT, Lost, Process
+from tests.support.service import PREFIX
 
 if TYPE_CHECKING:
     from typing import Self
@@ -19,34 +20,23 @@ if TYPE_CHECKING:
 SOCKET = Path("/run/captured/captured.sock")
 UNIT = "captured.service"
 _CGROUP = Path("/sys/fs/cgroup/system.slice/captured.service")
-_UNITS = Path("/run/systemd/system")
+_DROP_INS = Path(f"/run/systemd/system/{UNIT}.d")
+DAEMON = str(PREFIX / "sbin/captured")
 _DEBUG = Path("/sys/module/drm/parameters/debug")
 _DRM_UT_ATOMIC = 0x10
 _JOURNAL = Path("/run/systemd/journald.conf.d/no-kmsg.conf")
+FRAME_NS = 1_000_000_000 / 60
 _MODESET = "needs all connectors"
 """Kernel: drm_atomic_helper.c, drm_atomic_helper_check_modeset says so of every CRTC that a
 commit would set anew, for its mode or for a connector that comes or goes."""
 
-_SOCKET_UNIT = f"""
-[Socket]
-ListenSequentialPacket={SOCKET}
-FileDescriptorName=captured
-SocketMode=0660
-RemoveOnStop=yes
-"""
-_SERVICE_UNIT = """
+_DROP_IN = """
 [Unit]
-Requires=captured.socket
-After=captured.socket
 StartLimitIntervalSec=0
 [Service]
-Type=notify
-NotifyAccess=main
+ExecStart=
 ExecStart={daemon}
-WatchdogSec=5
-Restart=always
-RestartSec=0
-FileDescriptorStoreMax=512
+{settings}
 """
 
 
@@ -66,10 +56,6 @@ def journal() -> str:
     return subprocess.run(words, capture_output=True, text=True, check=False).stdout
 
 
-def _quoted(word: str) -> str:
-    return json.dumps(word) if " " in word else word  # systemd.syntax(7) quotes as C does
-
-
 def _keep_kernel_out_of_journal() -> None:
     """Spare the guest's one CPU the thousands of lines that `KernelLog` asks for."""
     if not _JOURNAL.exists():
@@ -79,29 +65,27 @@ def _keep_kernel_out_of_journal() -> None:
 
 
 class Service:
-    """The installed units. `install` and `remove` them around a test."""
+    """The installed service, as a test wants it: `install` and `remove` change it around one."""
 
     def install(self, *arguments: str, **settings: str) -> None:
-        """Put the units in place and start the socket.
+        """Give the units what a test needs on top, and start the socket.
 
         Args:
             arguments: Of the daemon.
-            settings: Of [Service], on top.
+            settings: Of [Service].
         """
-        words = " ".join(map(_quoted, [*bare_command(), *arguments]))
-        more = "".join(f"{name}={value}\n" for name, value in settings.items())
+        more = "\n".join(f"{name}={value}" for name, value in settings.items())
         _keep_kernel_out_of_journal()
-        _UNITS.mkdir(parents=True, exist_ok=True)
-        (_UNITS / UNIT).write_text(_SERVICE_UNIT.format(daemon=words) + more)
-        (_UNITS / "captured.socket").write_text(_SOCKET_UNIT)
+        _DROP_INS.mkdir(parents=True, exist_ok=True)
+        (_DROP_INS / "test.conf").write_text(
+            _DROP_IN.format(daemon=" ".join([DAEMON, *arguments]), settings=more)
+        )
         systemctl("daemon-reload")
         systemctl("start", "captured.socket")
 
     def set_restart_delay(self, seconds: float) -> None:
         """Let a daemon that was killed be missing for so long."""
-        directory = _UNITS / f"{UNIT}.d"
-        directory.mkdir(exist_ok=True)
-        (directory / "delay.conf").write_text(f"[Service]\nRestartSec={seconds}\n")
+        (_DROP_INS / "test-delay.conf").write_text(f"[Service]\nRestartSec={seconds}\n")
         systemctl("daemon-reload")
 
     def start(self) -> None:
@@ -111,11 +95,10 @@ class Service:
         systemctl("stop", UNIT)
 
     def remove(self) -> None:
-        """Stop everything and take the units away."""
+        """Stop everything; the units are again as they were installed."""
         systemctl("stop", "captured.socket", UNIT)
-        shutil.rmtree(_UNITS / f"{UNIT}.d", ignore_errors=True)
-        for name in (UNIT, "captured.socket"):
-            (_UNITS / name).unlink()
+        for path in _DROP_INS.glob("test*.conf"):
+            path.unlink()
         systemctl("daemon-reload")
 
     def show(self, name: str) -> str:
@@ -144,6 +127,12 @@ class Seen(NamedTuple):
     frames: list[dict[str, Any]]
     statistics: dict[str, int]
     error: str | None
+
+
+def longest_gap(frames: list[dict[str, Any]]) -> float:
+    """Return the longest time between two commits, in frames."""
+    times: list[int] = [frame["commit_ns"] for frame in frames]
+    return max((b - a) / FRAME_NS for a, b in pairwise(times))
 
 
 class _Speaker(Process):

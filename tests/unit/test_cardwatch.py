@@ -13,7 +13,7 @@ from capturectl.errors import CaptureError, CaptureUnsupportedError, NoOutputErr
 from capturectl.fd import OwnedFd
 from captured import cardwatch
 from captured.cards import no_card
-from captured.cardwatch import CardWatch, waits_for_card
+from captured.cardwatch import CardWatch
 from captured.config import Config
 from captured.drm.card import Card
 from captured.drm.resources import Plug
@@ -344,19 +344,3 @@ def test_an_inherited_card_is_not_shared_a_second_time(
     machine.tell(ADDED)
     assert shared == ["3"]
     assert machine.user.news[-1] == "no-share"
-
-
-@pytest.mark.parametrize(
-    ("missing", "environment", "waits"),
-    [
-        ("", {}, False),
-        ("", {"NOTIFY_SOCKET": "/run/systemd/notify"}, True),
-        ("end", {"NOTIFY_SOCKET": "/run/systemd/notify"}, False),
-        ("wait", {}, True),
-    ],
-)
-def test_who_waits_for_a_card(
-    missing: str, environment: dict[str, str], waits: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "environ", environment)
-    assert waits_for_card(Config(missing=missing)) is waits

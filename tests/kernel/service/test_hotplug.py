@@ -1,44 +1,30 @@
 # SPDX-License-Identifier: MIT
-"""Hotplug under systemd: in a network of its own, without root, with udev giving the node away."""
+"""A card that comes and goes under the service: no root, a network of its own, a store of fds."""
 
 from __future__ import annotations
 
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 import capturectl as library
 from capturectl.protocol import State
-from tests.support import module
-from tests.support.processes import PROJECT, wait_until
+from tests.support import module, service
+from tests.support.processes import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = pytest.mark.slow
 
-UNIT = "captured-hotplug-test"
-SOCKET = Path(f"/run/{UNIT}/captured.sock")
-SANDBOX = (
-    "User=nobody", "Group=video", "CapabilityBoundingSet=", "NoNewPrivileges=yes",
-    "PrivateNetwork=yes", "RestrictAddressFamilies=AF_UNIX AF_NETLINK",
-    "DevicePolicy=closed", "DeviceAllow=char-drm rw", "MemoryDenyWriteExecute=yes",
-    "SystemCallFilter=@system-service", f"RuntimeDirectory={UNIT}",
-)  # fmt: skip
 
-
-@pytest.fixture
-def _service() -> Iterator[None]:
-    """A service that was started while there was no card."""
+@pytest.fixture(autouse=True)
+def _no_card(stopped: None) -> Iterator[None]:
+    """The service was started while there was no card; it lights the display that comes."""
     module.remove()
-    properties = [word for setting in SANDBOX for word in ("-p", setting)]
-    command = [str(PROJECT / ".venv/bin/captured"), "--socket", str(SOCKET),
-               "--missing", "wait", "--modeset", "preferred", "--linger", "0.2"]  # fmt: skip
-    subprocess.run(["systemd-run", "-q", "--unit", UNIT, *properties, *command], check=True)
+    service.start()
     yield
-    subprocess.run(["systemctl", "stop", UNIT], check=True)
     if not module.CARD_EVENT.exists():
         module.insert()
 
@@ -46,26 +32,47 @@ def _service() -> Iterator[None]:
 def journal() -> str:
     """Return what the service said."""
     return subprocess.run(
-        ["journalctl", "-q", "-o", "cat", "-u", UNIT], check=True, capture_output=True, text=True
-    ).stdout
+        ["journalctl", "-q", "-o", "cat", "-u", "captured"],
+        check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
 
 
-@pytest.mark.usefixtures("_service")
-def test_a_service_without_root_in_a_network_of_its_own_serves_a_card_that_comes() -> None:
-    wait_until(SOCKET.exists, "the service listens")
-    with library.connect(str(SOCKET), wait=5) as client:
-        assert client.output().state is State.BLOCKED
+def wait_for_card(client: library.Client) -> None:
+    wait_until(lambda: client.refresh()[0].state is not State.BLOCKED, "the card is served")
+
+
+def wait_for_loss(client: library.Client) -> None:
+    wait_until(lambda: client.refresh()[0].state is State.BLOCKED, "the card is gone")
+
+
+def test_a_card_that_comes_goes_and_comes_back_is_served() -> None:
+    with library.connect(str(service.SOCKET), wait=5) as client:
+        assert client.output().code == "no-card"
         module.insert()
-        wait_until(lambda: client.refresh()[0].state is not State.BLOCKED, "the card is served")
+        wait_for_card(client)
         for _ in range(2):
             with client.snapshot() as frame:
                 assert frame.width > 0
         module.announce_removal()
-        wait_until(lambda: client.refresh()[0].state is State.BLOCKED, "the card is gone")
+        wait_for_loss(client)
         module.remove()
         module.insert()
-        wait_until(lambda: client.refresh()[0].state is not State.BLOCKED, "it is served again")
+        wait_for_card(client)
         with client.snapshot() as frame:
             assert frame.width > 0
     assert "hotplug is not noticed" not in journal()
     assert "Traceback" not in journal()
+
+
+def test_a_driver_can_be_unloaded_under_a_stream_though_the_manager_keeps_descriptors() -> None:
+    module.insert()
+    with library.connect(str(service.SOCKET), wait=5) as client:
+        wait_for_card(client)
+        with client.stream(timeout=30) as stream:
+            before = next(stream).buffer_id
+            pid = service.main_pid()
+            module.remove()
+            module.insert()
+            after = next(frame.buffer_id for frame in stream if frame.buffer_id[0] > before[0])
+    assert after[0] > before[0]
+    assert service.main_pid() == pid
