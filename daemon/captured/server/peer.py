@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from functools import lru_cache
 from typing import NamedTuple
 
 _UCRED = struct.Struct("=iII")  # Kernel: include/linux/socket.h, struct ucred
@@ -46,4 +47,9 @@ def _groups(connection: socket.socket) -> frozenset[int]:
         # Kernel: net/core/sock.c, sk_getsockopt: ERANGE when they do not fit; ENOPROTOOPT
         # before 4.13.
         return frozenset()
+    return _unpack(raw)
+
+
+@lru_cache(maxsize=64)  # a user's connections share one: it is as large as all else of a peer
+def _unpack(raw: bytes) -> frozenset[int]:
     return frozenset(struct.unpack(f"={len(raw) // 4}I", raw))
