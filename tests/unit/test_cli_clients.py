@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,7 +13,7 @@ from capturectl.cli import main
 from tests.support.answering_daemon import CLIENT, LOOKER, AnsweringDaemon
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     Start = Callable[..., AnsweringDaemon]
@@ -24,20 +24,6 @@ NO_CLIENT = protocol.Error(
 NOT_YOURS = protocol.Error(
     protocol.ErrorCode.DENIED, 0, 0, "not-allowed", "client 9 belongs to user 0", "ask as root"
 )
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Start a daemon that answers; it is ended with the test."""
-    running: list[AnsweringDaemon] = []
-
-    def start_one(**options: Any) -> AnsweringDaemon:
-        running.append(AnsweringDaemon(tmp_path / "sock", **options))
-        return running[-1]
-
-    yield start_one
-    for daemon in running:
-        daemon.close()
 
 
 def test_the_table_has_a_line_for_each_client(

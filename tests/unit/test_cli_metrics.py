@@ -15,7 +15,7 @@ from tests.support.answering_daemon import CLIENT, ENGINE, AnsweringDaemon
 from tests.support.fake_daemon import STREAM
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from prometheus_client.metrics_core import Metric
@@ -34,20 +34,6 @@ def parse(text: str) -> dict[str, Metric]:
 def values(metric: Metric) -> dict[tuple[str, ...], float]:
     """Return the values by the labels' values."""
     return {tuple(sample.labels.values()): sample.value for sample in metric.samples}
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Start a daemon that answers; it is ended with the test."""
-    running: list[AnsweringDaemon] = []
-
-    def start_one(**options: Any) -> AnsweringDaemon:
-        running.append(AnsweringDaemon(tmp_path / "sock", **options))
-        return running[-1]
-
-    yield start_one
-    for daemon in running:
-        daemon.close()
 
 
 @pytest.fixture

@@ -13,11 +13,12 @@ import pytest
 
 from capturectl import protocol
 from capturectl.cli import main
-from tests.support.answering_daemon import AnsweringDaemon
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
+
+    from tests.support.answering_daemon import AnsweringDaemon
 
     Run = Callable[..., tuple[int, list[dict[str, Any]]]]
     Start = Callable[..., AnsweringDaemon]
@@ -33,20 +34,6 @@ OFF = protocol.Event(
     "output-off", "HDMI-A-1 is off", "switch it on",
 )  # fmt: skip
 ALL = ((1, SUBSCRIBED), (1, LOST), (1, OFF))
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Start a daemon that answers; it is ended with the test."""
-    running: list[AnsweringDaemon] = []
-
-    def start_one(**options: Any) -> AnsweringDaemon:
-        running.append(AnsweringDaemon(tmp_path / "sock", **options))
-        return running[-1]
-
-    yield start_one
-    for daemon in running:
-        daemon.close()
 
 
 @pytest.fixture

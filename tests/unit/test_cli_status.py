@@ -15,7 +15,7 @@ from tests.support.answering_daemon import CLIENT, ENGINE, PLANE, AnsweringDaemo
 from tests.support.fake_daemon import STREAM
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     Run = Callable[..., tuple[int, str]]
@@ -28,20 +28,6 @@ OFF = STREAM._replace(
     name="DP-1", state=State.OFF, width=0, height=0, refresh_millihertz=0, clones="",
     code="output-off", reason="DP-1 is off", hint="switch it on",
 )  # fmt: skip
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., AnsweringDaemon]]:
-    """Start a daemon that answers; it is ended with the test."""
-    running: list[AnsweringDaemon] = []
-
-    def start_one(**options: Any) -> AnsweringDaemon:
-        running.append(AnsweringDaemon(tmp_path / "sock", **options))
-        return running[-1]
-
-    yield start_one
-    for daemon in running:
-        daemon.close()
 
 
 @pytest.fixture

@@ -6,16 +6,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from capturectl.cli import main
 from capturectl.cli.sample import Sample, as_json, as_lines
 from capturectl.conversation import Subscribed
 from tests.support.answering_daemon import CLIENT, ENGINE, NOW_NS, AnsweringDaemon
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
+
+    import pytest
 
     Start = Callable[..., AnsweringDaemon]
 
@@ -34,20 +34,6 @@ def sample(at_s: float, **changes: Any) -> Sample:
 def row(now: Sample, before: Sample | None) -> list[str]:
     """Return the words of the client's line."""
     return as_lines(now, before, None)[-1].split()
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Start a daemon that answers; it is ended with the test."""
-    running: list[AnsweringDaemon] = []
-
-    def start_one(**options: Any) -> AnsweringDaemon:
-        running.append(AnsweringDaemon(tmp_path / "sock", **options))
-        return running[-1]
-
-    yield start_one
-    for daemon in running:
-        daemon.close()
 
 
 # -- rates ------------------------------------------------------------------------------------
