@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -64,15 +65,25 @@ def test_a_card_that_comes_goes_and_comes_back_is_served() -> None:
     assert "Traceback" not in journal()
 
 
+def reload_driver() -> None:
+    module.remove()
+    module.insert()
+
+
 def test_a_driver_can_be_unloaded_under_a_stream_though_the_manager_keeps_descriptors() -> None:
     module.insert()
-    with library.connect(str(service.SOCKET), wait=5) as client:
+    with (
+        ThreadPoolExecutor() as pool,
+        library.connect(str(service.SOCKET), wait=5) as client,
+    ):
         wait_for_card(client)
         with client.stream(timeout=30) as stream:
-            before = next(stream).buffer_id
+            before, _ = next(stream).buffer_id
             pid = service.main_pid()
-            module.remove()
-            module.insert()
-            after = next(frame.buffer_id for frame in stream if frame.buffer_id[0] > before[0])
-    assert after[0] > before[0]
+            reloaded = pool.submit(
+                reload_driver
+            )  # the client has to hear that its buffers are gone
+            generation = next(g for g, _ in (f.buffer_id for f in stream) if g > before)
+            reloaded.result()
+    assert generation > before
     assert service.main_pid() == pid
