@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import argparse
-import os
+
+from capturectl.cli.table import terminal_columns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
     def __init__(self, prog: str) -> None:
         # argparse would import shutil to find the width.
-        super().__init__(prog, max_help_position=26, width=_columns() - 2)
+        super().__init__(prog, max_help_position=26, width=max(terminal_columns() or 80, 40) - 2)
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         # Paragraphs are filled, and entries of a table; other indented lines are examples.
@@ -69,13 +70,3 @@ def table_entry(line: str) -> tuple[str, str] | None:
     """Return word and meaning of a line "  WORD  what it means"; None for another line."""
     word, gap, meaning = line.strip().partition("  ")
     return (word, meaning.strip()) if gap and line.startswith(" ") else None
-
-
-def _columns() -> int:
-    words = os.environ.get("COLUMNS", "")
-    if words.isdecimal() and int(words):
-        return max(int(words), 40)
-    try:
-        return max(os.get_terminal_size(1).columns, 40)
-    except (OSError, ValueError):
-        return 80

@@ -25,8 +25,11 @@ _MEBIBYTE = 1 << 20
 
 def columns() -> int | None:
     """Return the width of the terminal; None when standard output is none."""
-    if not _is_terminal():
-        return None
+    return terminal_columns() if _is_terminal() else None
+
+
+def terminal_columns() -> int | None:
+    """Return the width that COLUMNS or standard output's terminal has; None when neither says."""
     words = os.environ.get("COLUMNS", "")
     if words.isdecimal() and int(words):
         return int(words)
