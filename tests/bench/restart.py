@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 
 from tests.support import service
 from tests.support.processes import SceneProcess
-from tests.support.units import FRAME_NS, Crowd, Service, longest_gap, systemctl
+from tests.support.service import systemctl
+from tests.support.units import FRAME_NS, Crowd, Service, longest_gap
 
 if TYPE_CHECKING:
     from collections.abc import Callable

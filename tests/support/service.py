@@ -60,9 +60,10 @@ def drop_in(name: str, text: str) -> None:
     systemctl("daemon-reload")
 
 
-def take_back(name: str) -> None:
-    """Take a drop-in back."""
-    (_DROP_INS / f"{name}.conf").unlink()
+def take_back(*names: str) -> None:
+    """Take drop-ins back, those that there are."""
+    for name in names:
+        (_DROP_INS / f"{name}.conf").unlink(missing_ok=True)
     systemctl("daemon-reload")
 
 

@@ -12,15 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.support.processes import PROJECT, Lost, Process
-from tests.support.service import PREFIX
+from tests.support.service import PREFIX, SOCKET, drop_in, show, systemctl, take_back
 
 if TYPE_CHECKING:
     from typing import Self
 
-SOCKET = Path("/run/captured/captured.sock")
 UNIT = "captured.service"
 _CGROUP = Path("/sys/fs/cgroup/system.slice/captured.service")
-_DROP_INS = Path(f"/run/systemd/system/{UNIT}.d")
 DAEMON = str(PREFIX / "sbin/captured")
 _DEBUG = Path("/sys/module/drm/parameters/debug")
 _DRM_UT_ATOMIC = 0x10
@@ -38,16 +36,6 @@ ExecStart=
 ExecStart={daemon}
 {settings}
 """
-
-
-def systemctl(*words: str, timeout: float = 60.0) -> str:
-    """Run it; its failure is the test's."""
-    done = subprocess.run(
-        ["systemctl", *words], capture_output=True, text=True, timeout=timeout, check=False
-    )
-    if done.returncode:
-        raise Lost(f"systemctl {' '.join(words)}: {done.stderr}{journal()}")
-    return done.stdout.strip()
 
 
 def journal() -> str:
@@ -76,17 +64,12 @@ class Service:
         """
         more = "\n".join(f"{name}={value}" for name, value in settings.items())
         _keep_kernel_out_of_journal()
-        _DROP_INS.mkdir(parents=True, exist_ok=True)
-        (_DROP_INS / "test.conf").write_text(
-            _DROP_IN.format(daemon=" ".join([DAEMON, *arguments]), settings=more)
-        )
-        systemctl("daemon-reload")
+        drop_in("test", _DROP_IN.format(daemon=" ".join([DAEMON, *arguments]), settings=more))
         systemctl("start", "captured.socket")
 
     def set_restart_delay(self, seconds: float) -> None:
         """Let a daemon that was killed be missing for so long."""
-        (_DROP_INS / "test-delay.conf").write_text(f"[Service]\nRestartSec={seconds}\n")
-        systemctl("daemon-reload")
+        drop_in("test-delay", f"[Service]\nRestartSec={seconds}\n")
 
     def start(self) -> None:
         systemctl("start", UNIT)
@@ -97,13 +80,11 @@ class Service:
     def remove(self) -> None:
         """Stop everything; the units are again as they were installed."""
         systemctl("stop", "captured.socket", UNIT)
-        for path in _DROP_INS.glob("test*.conf"):
-            path.unlink()
-        systemctl("daemon-reload")
+        take_back("test", "test-delay")
 
     def show(self, name: str) -> str:
         """Return a property."""
-        return systemctl("show", "-P", name, UNIT)
+        return show(name)
 
     @property
     def pid(self) -> int:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ import capturectl as library
 from capturectl.protocol import State
 from tests.support import module, service
 from tests.support.processes import wait_until
+from tests.support.units import journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,14 +28,6 @@ def _no_card(stopped: None) -> Iterator[None]:
     yield
     if not module.CARD_EVENT.exists():
         module.insert()
-
-
-def journal() -> str:
-    """Return what the service said."""
-    return subprocess.run(
-        ["journalctl", "-q", "-o", "cat", "-u", "captured"],
-        check=True, capture_output=True, text=True,
-    ).stdout  # fmt: skip
 
 
 def wait_for_card(client: library.Client) -> None:

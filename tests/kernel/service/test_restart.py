@@ -16,8 +16,8 @@ import pytest
 import capturectl as library
 from tests.support import kernel
 from tests.support.processes import PROJECT, program, wait_until
+from tests.support.service import SOCKET, systemctl
 from tests.support.units import (
-    SOCKET,
     Crowd,
     KernelLog,
     Seen,
@@ -25,7 +25,6 @@ from tests.support.units import (
     Watcher,
     journal,
     longest_gap,
-    systemctl,
 )
 
 if TYPE_CHECKING:
