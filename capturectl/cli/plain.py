@@ -78,7 +78,7 @@ class Definitions:
             short, long, _ = flags.replace(",", "").split(" ")
             self.add_argument(short, long, default=_SUPPRESS)
 
-    def add_argument(self, *flags: str, **settings: Any) -> None:
+    def add_argument(self, *flags: str, **settings: Any) -> None:  # noqa: ANN401 - argparse's own
         """Note one argument down."""
         argument = Argument(flags, settings)
         if argument.is_positional:

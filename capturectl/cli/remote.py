@@ -35,7 +35,7 @@ _NO_COMMAND = 127
 _INTERRUPTED = 130
 
 
-def run(options: Any, words: Sequence[str]) -> int:
+def run(options: Any, words: Sequence[str]) -> int:  # noqa: ANN401 - argparse's, or one like it
     """Run a command line on its host; return the exit status it has there.
 
     Args:
@@ -76,7 +76,7 @@ def without_host(words: Sequence[str]) -> Iterator[str]:
 class _File:
     """The file of a command line, if it names one: its path, its use, and whether it came."""
 
-    def __init__(self, options: Any, uses: dict[str, str]) -> None:
+    def __init__(self, options: Any, uses: dict[str, str]) -> None:  # noqa: ANN401 - the same
         self.path, self.use, self.is_good = "", "", False
         self.stdin: int | None = None
         for dest, use in uses.items():
@@ -87,7 +87,7 @@ class _File:
                 self.path, self.use = str(path), use
         self._check(options, uses)
 
-    def _check(self, options: Any, uses: dict[str, str]) -> None:
+    def _check(self, options: Any, uses: dict[str, str]) -> None:  # noqa: ANN401 - the same
         for dest, path in _named(options):
             if dest not in uses:
                 raise UsageError(f"{path} would be a file of {options.host}", "redirect instead")
@@ -130,7 +130,7 @@ class _File:
                 write_file(self.path, memory.read())
 
 
-def _named(options: Any) -> Iterator[tuple[str, str]]:
+def _named(options: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - the same
     """Yield the arguments of a line that are files, by their definitions."""
     from capturectl.cli.parser import arguments_of, build_parser, command_parsers
 

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Protocol
 
 from capturectl.errors import CaptureError, CaptureLostError, CaptureUnsupportedError
+from capturectl.typed import Protocol
 from captured import log
 from captured.capture.alarm import Alarm
 from captured.capture.replaceable import is_gone
@@ -15,6 +15,7 @@ from captured.drm.borrow import borrow_card
 from captured.hotplug import Hotplug
 from captured.probe import Prober
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from captured.config import Config
     from captured.drm.card import Card

@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from capturectl.errors import UsageError
 from capturectl.fourcc import fourcc_code
 from capturectl.protocol import DEFAULT_SOCKET
+from capturectl.typed import Any, NamedTuple
 from captured.server.access import parse_rules
 from captured.settings import SETTINGS
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 

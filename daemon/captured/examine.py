@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
 
 from capturectl.errors import CaptureError
 from capturectl.version import VERSION
@@ -19,8 +18,10 @@ from captured.drm.card import card_paths
 from captured.drm.survey import survey
 from captured.drm.writeback import Wishes
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
 SCHEMA = "captured/1/examination"
 

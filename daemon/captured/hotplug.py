@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
+import _socket as socket  # as in capturectl.transport
 import errno
-import re
-import socket
-from typing import TYPE_CHECKING, NamedTuple
 
+from capturectl.typed import NamedTuple
 from captured.capture.alarm import Alarm
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -25,7 +25,7 @@ _SETTLE_S = 0.05
 """A card that comes, goes or is plugged sends several messages; they are read together."""
 _GAP_S = 0.5
 """Between two readings that said something, whatever the kernel sends meanwhile."""
-_CARD = re.compile(rb"/drm/card([0-9]+)(/.*)?$")
+_CARD = b"/drm/card"
 """Kernel: a card is named by its minor (drm_sysfs.c, drm_sysfs_minor_alloc)."""
 
 
@@ -65,10 +65,11 @@ def read_news(messages: Iterable[bytes]) -> News:
     removed, added, changed = set[int](), set[int](), set[int]()
     for message in messages:
         fields = dict(field.partition(b"=")[::2] for field in message.split(b"\0")[1:])
-        found = _CARD.search(fields.get(b"DEVPATH", b""))
-        if fields.get(b"SUBSYSTEM") != b"drm" or found is None:
+        below_card = fields.get(b"DEVPATH", b"").partition(_CARD)[2]
+        number, is_connector, _ = below_card.partition(b"/")
+        if fields.get(b"SUBSYSTEM") != b"drm" or not number.isdigit():
             continue
-        minor, is_connector = int(found[1]), bool(found[2])
+        minor = int(number)
         action = b"change" if is_connector else fields.get(b"ACTION")
         if action == b"remove":
             removed.add(minor)

@@ -6,11 +6,11 @@ https://systemd.io/JOURNAL_NATIVE_PROTOCOL/
 
 from __future__ import annotations
 
-import socket
-from typing import TYPE_CHECKING
+import _socket as socket  # as in capturectl.transport
 
 from captured.message_ids import MESSAGE_IDS
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 

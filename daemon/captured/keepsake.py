@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from captured.capture.pool import Pool, Slot
 from captured.capture.source import Geometry
 from captured.drm.framebuffer import DumbBuffer, DumbFramebuffer
@@ -13,6 +11,7 @@ from captured.drm.memory import DumbMemory
 from captured.handover.keeper import Keepsake
 from captured.handover.records import MOST_PATH, LitRecord, OutputRecord, SlotRecord
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from captured.drm.card import Card
     from captured.drm.writeback import WritebackSource

@@ -8,7 +8,6 @@ import gc
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Any
 
 from capturectl import protocol
 from capturectl.errors import CaptureBusyError, CaptureError
@@ -26,9 +25,11 @@ from captured.server.session import Session
 from captured.service import Service
 from captured.settings import SETTINGS
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from capturectl.transport import Transport
     from captured.drm.card import Card

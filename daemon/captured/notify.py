@@ -6,15 +6,16 @@ A datagram and some environment variables, sd_notify(3) and sd_listen_fds(3); no
 
 from __future__ import annotations
 
+import _socket as socket  # as in capturectl.transport
 import array
 import os
-import socket
 import time
-from typing import TYPE_CHECKING, NamedTuple
 
 from capturectl.fd import OwnedFd
+from capturectl.typed import NamedTuple
 from captured import log
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping, Sequence
 

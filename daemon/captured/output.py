@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from capturectl import protocol
 from capturectl.errors import (
     CaptureError,
@@ -27,6 +25,7 @@ from captured.drm.writeback import FlipQueue, Outlook, Wishes, WritebackSource
 from captured.plugged import news_of, plug_of
 from captured.server.stream import OutputLook, Stream
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

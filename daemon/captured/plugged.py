@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from capturectl.errors import CaptureLostError
 from captured.drm.resources import Plug
 from captured.drm.uapi import DRM_MODE_DISCONNECTED
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from capturectl.errors import CaptureError
 

@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
 
 from capturectl.errors import CaptureError
 from capturectl.fd import OwnedFd
+from capturectl.typed import NamedTuple
 from captured import log
 from captured.drm.card import Card
 from captured.drm.resources import read_plugs
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from captured import notify
 from captured.handover import estate
@@ -12,6 +11,7 @@ from captured.handover.keeper import STATE, Keeper
 from captured.handover.state import State
 from captured.handover.succession import succeed
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

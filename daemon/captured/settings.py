@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 import math
-import re
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from capturectl.protocol import DEFAULT_SOCKET
+from capturectl.typed import Any, NamedTuple
 from captured import log
 from captured.capture.pool import MAXIMUM, MINIMUM
 from captured.drm.modeset import is_wish
 from captured.server.access import allow_from_text, is_allow
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -39,7 +39,12 @@ class Setting(NamedTuple):
 
 
 def _is(pattern: str) -> Callable[[str], bool]:
-    return lambda text: re.fullmatch(pattern, text) is not None  # most starts check none
+    def allows(text: str) -> bool:
+        import re  # most starts check none
+
+        return re.fullmatch(pattern, text) is not None
+
+    return allows
 
 
 def _between(least: float, most: float) -> Callable[[float], bool]:

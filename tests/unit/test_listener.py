@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import _socket
 import contextlib
 import errno
 import os
@@ -190,10 +191,11 @@ def test_after_closing_nobody_can_connect(door: Door, path: Path) -> None:
 def test_a_directory_that_may_not_be_written_to_is_not_allowed(
     door: Door, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(self: socket.socket, address: str) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied")
+    class Forbidden(_socket.socket):
+        def bind(self, address: object) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(socket.socket, "bind", refuse)
+    monkeypatch.setattr("captured.server.listener._new_socket", Forbidden)
     with pytest.raises(NotAllowedError) as caught:
         door.open(path)
     assert str(path) in caught.value.reason
@@ -258,22 +260,34 @@ def test_an_accepted_connection_queues_little_for_a_client_that_does_not_read(
 # -- no more file descriptors -----------------------------------------------------------------
 
 
-class Exhausted:
-    """Lets no connection be accepted, and counts how often that was tried."""
+class Exhausted(_socket.socket):
+    """A listening socket that counts how often it was tried, and has no room until `relieve`."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.tries = 0
-        monkeypatch.setattr(socket.socket, "accept", lambda _: self._refuse())
+    tries = 0
+    is_full = True
 
-    def _refuse(self) -> None:
+    def relieve(self) -> None:
+        self.is_full = False
+
+    def _accept(self) -> tuple[int, str]:
         self.tries += 1
-        raise OSError(errno.EMFILE, "Too many open files")
+        if self.is_full:
+            raise OSError(errno.EMFILE, "Too many open files")
+        accepted: tuple[int, str] = super()._accept()  # type: ignore[misc]  # not in the stubs
+        return accepted
+
+
+@pytest.fixture
+def exhausted(monkeypatch: pytest.MonkeyPatch) -> Exhausted:
+    """The socket of the next listener."""
+    sock = Exhausted(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+    monkeypatch.setattr("captured.server.listener._new_socket", lambda: sock)
+    return sock
 
 
 def test_a_connection_that_cannot_be_accepted_is_not_tried_all_the_time(
-    door: Door, path: Path, monkeypatch: pytest.MonkeyPatch
+    door: Door, path: Path, exhausted: Exhausted
 ) -> None:
-    exhausted = Exhausted(monkeypatch)
     door.open(path)
     door.knock(path)
     door.reactor.advance(0.05)
@@ -281,25 +295,23 @@ def test_a_connection_that_cannot_be_accepted_is_not_tried_all_the_time(
 
 
 def test_a_connection_that_could_not_be_accepted_is_accepted_later(
-    door: Door, path: Path, monkeypatch: pytest.MonkeyPatch
+    door: Door, path: Path, exhausted: Exhausted
 ) -> None:
     door.open(path)
     door.knock(path)
-    with monkeypatch.context() as patch:
-        Exhausted(patch)
-        door.reactor.turn()
+    door.reactor.turn()
+    exhausted.relieve()
     door.reactor.advance(1)
     assert len(door.guests) == 1
 
 
 def test_closing_while_no_connection_can_be_accepted_ends_the_trying(
-    door: Door, path: Path, monkeypatch: pytest.MonkeyPatch
+    door: Door, path: Path, exhausted: Exhausted
 ) -> None:
-    exhausted = Exhausted(monkeypatch)
-    listener = door.open(path)
+    listening = door.open(path)
     door.knock(path)
     door.reactor.turn()
-    listener.close()
+    listening.close()
     door.reactor.advance(1)
     assert exhausted.tries == 1
 

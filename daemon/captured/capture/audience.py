@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from capturectl.typed import NamedTuple, Protocol
 from captured.capture.pool import SLACK, Holder
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 

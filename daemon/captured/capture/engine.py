@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import TYPE_CHECKING, NamedTuple
 
 from capturectl.errors import CaptureError, CaptureLostError, CaptureTimeoutError, OutputOffError
+from capturectl.typed import NamedTuple
 from captured import log
 from captured.capture.alarm import Alarm
 from captured.capture.audience import NEVER, Audience, Picture
@@ -19,6 +19,7 @@ from captured.capture.retired import Retired
 from captured.capture.source import NO_VBLANK, SourceBusy
 from captured.capture.timing import Timings
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
 

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from captured.capture.pool import Slot
     from captured.capture.source import Fence, FenceResult

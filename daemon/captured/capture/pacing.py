@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
+
+from capturectl.typed import NamedTuple
 
 
 class Pace(Enum):

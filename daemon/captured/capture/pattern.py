@@ -15,7 +15,6 @@ import select
 import struct
 import time
 from functools import cache
-from typing import TYPE_CHECKING
 
 from capturectl.errors import UsageError
 from capturectl.fd import OwnedFd
@@ -23,6 +22,7 @@ from capturectl.fourcc import MODIFIER_LINEAR, fourcc_code
 from capturectl.protocol import Source as SourceKind
 from captured.capture.source import FenceResult, Geometry, Plane, Vblank
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from captured.capture.source import Memory
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import select
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Protocol
 
+from capturectl.typed import Protocol
 from captured import log
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 

@@ -7,7 +7,7 @@ docs/kernel-notes.md has the same with the kernel's symbols. What the daemon doe
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from capturectl.typed import NamedTuple
 
 LOSES = "loses-captures"
 HALF_RATE = "half-rate"

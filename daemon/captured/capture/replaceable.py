@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, TypeVar
 
 from capturectl.errors import CaptureError
+from capturectl.typed import TypeVar
 from captured.capture.source import NO_VBLANK
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

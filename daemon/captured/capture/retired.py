@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
-from typing import TYPE_CHECKING, NamedTuple
 
 from capturectl.fd import OwnedFd
+from capturectl.typed import NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from captured.capture.source import Memory
 
@@ -63,6 +63,6 @@ class Retired:
 def _references(fd: int) -> int:
     """Return how many references there are to a dma-buf; 0 where the kernel does not count."""
     with contextlib.suppress(OSError), open(f"/proc/self/fdinfo/{fd}", "rb") as info:
-        found = re.search(rb"^count:\s*(\d+)", info.read(), re.MULTILINE)
-        return int(found[1]) if found else 0
+        counts = [line for line in info if line.startswith(b"count:")]
+        return int(counts[0].split()[1]) if counts else 0
     return 0

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from array import array
-from typing import NamedTuple
+
+from capturectl.typed import NamedTuple
 
 _KEPT = 256
 

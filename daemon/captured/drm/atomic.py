@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING
 
 from capturectl.fd import OwnedFd
 from captured.drm import uapi
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from captured.drm.card import Card
     from captured.drm.ids import ObjectId

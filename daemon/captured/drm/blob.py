@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import ctypes
 import errno
-from typing import TYPE_CHECKING
 
 from captured.drm import libdrm, uapi
 from captured.drm.ids import BlobId
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Self
 

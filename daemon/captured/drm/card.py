@@ -6,12 +6,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING, NamedTuple
 
 from capturectl.errors import CaptureBusyError, CaptureUnsupportedError, NotAllowedError
 from capturectl.fd import OwnedFd
+from capturectl.typed import NamedTuple
 from captured.drm import libdrm, uapi
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ctypes
     from typing import Self

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import os
 import struct
-from typing import TYPE_CHECKING, NamedTuple
 
+from capturectl.typed import NamedTuple
 from captured.drm import uapi
 from captured.drm.ids import CrtcId
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from typing import Any, NamedTuple
 
+from capturectl.typed import Any, NamedTuple
 from captured.drm import uapi
 
 

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import mmap
-from typing import TYPE_CHECKING, NamedTuple
 
 from capturectl.fd import OwnedFd
 from capturectl.fourcc import pixel_format
+from capturectl.typed import NamedTuple
 from captured.drm import uapi
 from captured.drm.ids import FbId, GemHandle
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Self
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import NewType
+from capturectl.typed import NewType
 
 ConnectorId = NewType("ConnectorId", int)
 EncoderId = NewType("EncoderId", int)

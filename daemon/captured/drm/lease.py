@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import ctypes
 import os
-from typing import TYPE_CHECKING, NamedTuple
 
 from capturectl.fd import OwnedFd
+from capturectl.typed import NamedTuple
 from captured.drm import uapi
 from captured.drm.card import Card
 from captured.drm.ids import LesseeId
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

@@ -12,11 +12,12 @@ import ctypes
 import os
 from ctypes import POINTER, c_int, c_uint32, c_ulong, c_void_p
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
 
 from capturectl.errors import CaptureUnsupportedError
+from capturectl.typed import Any, TypeVar
 from captured.drm import uapi
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

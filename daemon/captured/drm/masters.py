@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import NamedTuple
+
+from capturectl.typed import NamedTuple
 
 
 class Holder(NamedTuple):

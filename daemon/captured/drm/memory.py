@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, Protocol
 
+from capturectl.typed import Protocol
 from captured.capture.source import Geometry, Plane
 from captured.drm.framebuffer import DumbFramebuffer
 from captured.drm.sealed import SealedFramebuffer
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import mmap
     from contextlib import AbstractContextManager

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, NamedTuple
-
+from capturectl.typed import NamedTuple
 from captured.drm import uapi
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -99,9 +98,6 @@ def unpack(data: bytes) -> Mode:
     return from_uapi(uapi.ModeInfo.from_buffer_copy(data))
 
 
-_WANTED = re.compile(r"(\d+)x(\d+)(?:@(\d+(?:\.\d+)?))?")
-
-
 class ModeWish(NamedTuple):
     """A mode asked for as WxH or WxH@HZ."""
 
@@ -124,7 +120,9 @@ class ModeWish(NamedTuple):
 
 def parse_wish(text: str) -> ModeWish | None:
     """Read "WxH" or "WxH@HZ"; None when it is neither."""
-    match = _WANTED.fullmatch(text)
+    import re  # few daemons are asked for a mode
+
+    match = re.fullmatch(r"(\d+)x(\d+)(?:@(\d+(?:\.\d+)?))?", text)
     if match is None:
         return None
     width, height, refresh = match.groups()

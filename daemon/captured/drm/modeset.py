@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from capturectl.errors import CaptureUnsupportedError, OutputOffError
 from capturectl.fourcc import fourcc_code
 from captured.drm import uapi
@@ -13,6 +11,7 @@ from captured.drm.blob import Blob
 from captured.drm.framebuffer import DumbFramebuffer
 from captured.drm.mode import Mode, parse_wish
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Self
 

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, NamedTuple
 
+from capturectl.typed import NamedTuple
 from captured.drm import libdrm, uapi
 from captured.drm.ids import PropId
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from captured.drm.card import Card
     from captured.drm.ids import ObjectId

@@ -6,12 +6,12 @@ A record is what was true when it was read. Nothing here follows changes or comm
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
+from capturectl.typed import NamedTuple
 from captured.drm import blob, formats, libdrm, mode, uapi
 from captured.drm.ids import BlobId, ConnectorId, CrtcId, CrtcIndex, EncoderId, FbId, PlaneId
 from captured.drm.props import Properties, read_properties
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from captured.drm.card import Card
     from captured.drm.mode import Mode

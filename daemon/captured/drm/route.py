@@ -7,12 +7,12 @@ TEST_ONLY, in `writeback`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 from capturectl.errors import CaptureUnsupportedError, NoOutputError
+from capturectl.typed import NamedTuple
 from captured.drm import uapi
 from captured.drm.ids import CrtcId
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
-from typing import TYPE_CHECKING
 
 from capturectl.errors import CaptureUnsupportedError
 from capturectl.fd import OwnedFd
@@ -15,6 +14,7 @@ from captured.drm import libdrm, uapi
 from captured.drm.framebuffer import Framebuffer, Layout
 from captured.drm.ids import GemHandle
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from captured.drm.card import Card
 

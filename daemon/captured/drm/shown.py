@@ -3,18 +3,18 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import pairwise
 
+from capturectl.typed import NamedTuple
 from captured.drm.framebuffer import BorrowedFramebuffer
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from captured.drm.card import Card
     from captured.drm.ids import FbId
     from captured.drm.resources import Crtc, Plane, Resources
 
-_DEBUGFS = Path("/sys/kernel/debug/dri")
+_DEBUGFS = "/sys/kernel/debug/dri"
 
 
 class ShownPlane(NamedTuple):
@@ -71,8 +71,12 @@ def _makers(minor: int) -> dict[int, str]:
     Kernel: drm_framebuffer.c, drm_framebuffer_info; atomic drivers name the task.
     """
     try:
-        text = (_DEBUGFS / str(minor) / "framebuffer").read_text(encoding="utf-8")
+        with open(f"{_DEBUGFS}/{minor}/framebuffer", encoding="utf-8") as file:
+            lines = [line.strip() for line in file]
     except OSError:
         return {}
-    pattern = r"^framebuffer\[(\d+)\]:\n\s*allocated by = (.*)$"
-    return {int(number): name for number, name in re.findall(pattern, text, re.MULTILINE)}
+    return {
+        int(heading.partition("[")[2].rstrip("]:")): line.removeprefix("allocated by = ")
+        for heading, line in pairwise(lines)
+        if line.startswith("allocated by = ")
+    }

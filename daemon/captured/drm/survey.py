@@ -11,15 +11,16 @@ import grp
 import os
 import pwd
 import stat
-from typing import TYPE_CHECKING, Any
 
 from capturectl.errors import CaptureBusyError, CaptureError, NotAllowedError
 from capturectl.fourcc import fourcc_name, pixel_format
+from capturectl.typed import Any
 from captured.drm import masters, resources, route
 from captured.drm.borrow import borrow_card
 from captured.drm.card import Card
 from captured.drm.writeback import FlipQueue, Wishes, WritebackSource
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

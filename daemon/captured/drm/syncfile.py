@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import ctypes
 import select
-from typing import TYPE_CHECKING, NamedTuple
 
+from capturectl.typed import NamedTuple
 from captured.drm import libdrm, uapi
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Self
 

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
+from capturectl.typed import NamedTuple
 from captured.drm import uapi
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from captured.drm.card import Card
     from captured.drm.ids import CrtcId

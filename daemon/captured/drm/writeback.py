@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from typing import TYPE_CHECKING, NamedTuple
 
 from capturectl.errors import (
     CaptureBusyError,
@@ -15,6 +14,7 @@ from capturectl.errors import (
 )
 from capturectl.fourcc import MODIFIER_LINEAR, fourcc_code, fourcc_name, is_known
 from capturectl.protocol import Source as SourceKind
+from capturectl.typed import NamedTuple
 from captured import log
 from captured.capture.source import NO_VBLANK, FenceResult, Geometry, SourceBusy, Vblank
 from captured.drm import events, modeset, resources, route, uapi, vblank
@@ -23,6 +23,7 @@ from captured.drm.framebuffer import DumbFramebuffer
 from captured.drm.memory import DumbMemory, SealedMemory, WritebackMemory
 from captured.drm.syncfile import SyncFile
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 

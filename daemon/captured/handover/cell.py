@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import struct
 from binascii import crc32
-from typing import Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 _HEAD = struct.Struct("<III")  # checksum, serial, length
 _ABOVE_CHECKSUM = 4

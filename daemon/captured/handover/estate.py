@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
+import _socket as socket  # as in capturectl.transport
 import os
-import socket
 import stat
-from typing import TYPE_CHECKING
 
 from captured import log
 from captured.handover.keeper import CARD, CLIENT, STATE
 from captured.handover.records import OutputRecord, SessionRecord
 from captured.handover.state import ROWS, State
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

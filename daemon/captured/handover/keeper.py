@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
+from capturectl.typed import NamedTuple
 from captured import log
 from captured.capture.pool import NOWHERE
 from captured.handover.records import NO_WISH, SessionRecord, Wish
 from captured.handover.state import ROWS
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

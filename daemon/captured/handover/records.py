@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
 
+from capturectl.typed import NamedTuple
 from captured.capture.pool import MAXIMUM
 
 _SESSION = struct.Struct("<QQI???32sI6I?I?Q")

@@ -9,12 +9,12 @@ and a RELEASE of what is not lent, of that time, is no mistake of the client's.
 
 from __future__ import annotations
 
-import socket
-from typing import TYPE_CHECKING, NamedTuple
+import _socket as socket  # as in capturectl.transport
 
 from capturectl import protocol
 from capturectl.errors import CaptureError
 from capturectl.transport import Transport
+from capturectl.typed import NamedTuple
 from captured import log
 from captured.capture.audience import Picture
 from captured.capture.source import NO_VBLANK
@@ -24,6 +24,7 @@ from captured.server.session import Session
 from captured.server.stream import receipt_of
 from captured.server.subscription import Subscription
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from capturectl.fd import OwnedFd
     from captured.capture.pool import Slot

@@ -12,15 +12,16 @@ import fcntl
 import mmap
 import os
 import struct
-from typing import TYPE_CHECKING, Final, NamedTuple
 
 from capturectl.fd import OwnedFd
+from capturectl.typed import NamedTuple
 from captured.capture.pool import NOWHERE
 from captured.handover.cell import Cell
 from captured.handover.records import OUTPUT_SIZE, SESSION_SIZE
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Self
+    from typing import Final, Self
 
     from captured.capture.pool import Slot
 

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
-
 from capturectl.errors import CaptureError
+from capturectl.typed import NamedTuple, Protocol
 from captured import log
 from captured.capture.engine import Statistics
 from captured.handover.revival import Revival
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from captured.capture.engine import Engine
     from captured.capture.pool import Pool

@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 import gc
-from typing import TYPE_CHECKING, cast
 
 from capturectl import protocol
 from capturectl.errors import CaptureError, CaptureLostError, NoOutputError, NotAllowedError
+from capturectl.typed import cast
 from captured import log
 from captured.server.access import Access
 from captured.server.keeper import NoKeeper
 from captured.server.stream import state_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 

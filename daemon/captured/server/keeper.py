@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
-
+from capturectl.typed import Protocol
 from captured.capture.pool import NOWHERE
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from captured.server.session import Session
 

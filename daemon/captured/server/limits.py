@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import resource
-from typing import TYPE_CHECKING, NamedTuple
 
+from capturectl.typed import NamedTuple
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

@@ -3,18 +3,18 @@
 
 from __future__ import annotations
 
+import _socket as socket  # as in capturectl.transport
 import contextlib
 import errno
 import os
-import socket
 import stat
-from typing import TYPE_CHECKING
 
 from capturectl.errors import CaptureBusyError, CaptureError, NotAllowedError, UsageError
 from capturectl.transport import Transport
 from captured import log
 from captured.server.peer import peer_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -110,8 +110,7 @@ class Listener:
                 "choose another --socket",
                 code="no-socket",
             )
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
-            probe.setblocking(False)
+        with contextlib.closing(_new_socket()) as probe:
             try:
                 probe.connect(self._path)
             except ConnectionRefusedError:
@@ -128,12 +127,14 @@ class Listener:
     def _accept_all(self, events: int) -> None:
         for _ in range(_ACCEPTS_AT_ONCE):
             try:
-                connection, _ = self._socket.accept()
+                # What socket.accept is made of; the stubs leave it out.
+                fd, _ = self._socket._accept()  # type: ignore[attr-defined]
             except BlockingIOError:
                 return
             except OSError as error:
                 self._rest(error)
                 return
+            connection = socket.socket(fileno=fd)
             connection.setblocking(False)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
             self._accept(Transport(connection), peer_of(connection))

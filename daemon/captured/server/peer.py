@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-import socket
+import _socket as socket  # as in capturectl.transport
 import struct
 from functools import lru_cache
-from typing import NamedTuple
+
+from capturectl.typed import NamedTuple
 
 _UCRED = struct.Struct("=iII")  # Kernel: include/linux/socket.h, struct ucred
 _SO_PEERGROUPS = 59  # Kernel: include/uapi/asm-generic/socket.h

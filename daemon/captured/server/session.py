@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from typing import TYPE_CHECKING, Any
 
 from capturectl import protocol, wire_errors
 from capturectl.errors import (
@@ -23,8 +22,10 @@ from captured.server.keeper import KNOWN
 from captured.server.stream import receipt_of, state_of
 from captured.server.subscription import Subscription
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from typing import Any
 
     from capturectl.transport import Transport
     from captured.capture.audience import Picture

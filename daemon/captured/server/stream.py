@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, NamedTuple
 
 from capturectl import protocol
 from capturectl.errors import (
@@ -14,10 +13,12 @@ from capturectl.errors import (
     OutputOffError,
 )
 from capturectl.fourcc import MODIFIER_LINEAR, fourcc_name
+from capturectl.typed import NamedTuple
 from captured import log
 from captured.capture.pool import SlotState
 from captured.server.keeper import KNOWN, LENT, UNKNOWN
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 

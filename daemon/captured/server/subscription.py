@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
-
 from capturectl.protocol import ClientFlag, SubscribeFlag
+from capturectl.typed import Protocol
 from captured.capture.audience import NEVER
 from captured.server.keeper import KNOWN
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
