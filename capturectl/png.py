@@ -23,7 +23,9 @@ _TRUECOLOUR = 2
 _FILTER_NONE = b"\0"
 _FILTER_UP = 2
 _LEVEL = 6
-_STRIP = 1 << 16  # bytes that stay in the processor's cache between filter and compression
+_STRIP = 1 << 16
+"""Bytes that stay in the processor's cache between filter and compression. Compressing row by row
+would take a third longer, and where memory is slow to be had, a multiple."""
 
 
 def encode(image: RgbImage, texts: Mapping[str, str]) -> bytes:
@@ -48,11 +50,13 @@ def encode(image: RgbImage, texts: Mapping[str, str]) -> bytes:
     )
 
 
-def _unfiltered(image: RgbImage) -> Iterator[bytes | memoryview]:
+def _unfiltered(image: RgbImage) -> Iterator[bytes]:
     row = image.width * 3 * image.depth // 8
-    for start in range(0, len(image.data), row):
-        yield _FILTER_NONE
-        yield image.data[start : start + row]
+    strip = row * max(1, _STRIP // row)
+    for top in range(0, len(image.data), strip):
+        end = min(top + strip, len(image.data))
+        rows = (image.data[start : start + row] for start in range(top, end, row))
+        yield _FILTER_NONE.join((b"", *rows))
 
 
 def _up(image: RgbImage) -> Iterator[memoryview]:
