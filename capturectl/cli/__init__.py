@@ -24,6 +24,10 @@ def entry() -> NoReturn:
     Nothing is open any more by then, so the interpreter need not be taken apart: three
     milliseconds.
     """
+    if sys.flags.no_site:
+        from capturectl.cli import latesite
+
+        latesite.install()
     try:
         if isinstance(sys.stdout, io.TextIOWrapper):
             # The name of a file is any bytes, and must come out as it went in.

@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 
 HEAVY = {
     "argparse", "asyncio", "dataclasses", "importlib.metadata", "inspect", "json", "numpy",
-    "pathlib", "PIL", "re", "shutil", "socket", "subprocess", "tempfile", "typing", "warnings",
+    "pathlib", "PIL", "re", "shutil", "site", "socket", "subprocess", "tempfile",
+    "typing", "warnings",
 }  # fmt: skip
 OF_A_CLIENT = {"capturectl.client", "enum", "contextlib", "_socket"}
 PROJECT = Path(__file__).parents[2]
 CODE = """
 import sys
 sys.path.insert(0, {project!r})
-from capturectl.cli import main
+from capturectl.cli import latesite, main
+latesite.install()
 status = main({words!r})
 sys.stderr.write(f"{{status}} {{' '.join(sys.modules)}}")
 """
@@ -53,7 +55,8 @@ def daemon(tmp_path: Path) -> Iterator[FakeDaemon]:
 def test_the_help_loads_the_table_of_commands_and_nothing_else() -> None:
     loaded = {name for name in loaded_by("--help") if name.startswith("capturectl")}
     assert loaded == {
-        "capturectl", "capturectl.cli", "capturectl.cli.commands", "capturectl.errors",
+        "capturectl", "capturectl.cli", "capturectl.cli.commands", "capturectl.cli.latesite",
+        "capturectl.errors",
     }  # fmt: skip
 
 
