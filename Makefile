@@ -52,8 +52,7 @@ bench: venv kernel ## figures: fan-out against C, bad clients, memory, start-up,
 	@$(BIN)/python -m tests.bench.capture
 	@$(VM) -d 1800 -- $(BIN)/python -m tests.bench.guest
 	@$(VM) -s -d 600 -- $(BIN)/python -m tests.bench.restart
-	@$(BIN)/python -m tests.bench.capture --install build/bench
-	@$(VM) -- $(BIN)/python -m tests.bench.peers build/bench
+	@$(VM) -- $(BIN)/python -m tests.bench.peers
 
 man: venv ## the manual pages, under build/man
 	@$(BIN)/python -m docs.man build/man

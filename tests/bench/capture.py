@@ -4,11 +4,6 @@
     python -m tests.bench.capture [--repeat N] [--seconds S] [--json FILE]
 
 Natively, with the pattern source. Medians with the spread; nothing here passes or fails.
-
-    python -m tests.bench.capture --install FOLDER
-
-installs the project there as a wheel does, for tests.bench.peers: an editable one has import hooks
-that a board does not pay.
 """
 
 from __future__ import annotations
@@ -33,31 +28,16 @@ from PIL import Image
 import capturectl as library
 from capturectl.encode import encode
 from capturectl.version import VERSION
-from tests.support.processes import PROJECT, DaemonProcess, program
+from tests.support.processes import DaemonProcess, program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-COMMAND = "import sys; sys.path.append(sys.argv.pop(1)); from capturectl.cli import main; "
-"""Behind the standard library, as an installed package is."""
 
 
 def say(text: str) -> None:
     """Print a line now."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
-
-
-def install(directory: Path) -> None:
-    """Install the project's packages into a folder, compiled."""
-    words = ["install", "--quiet", "--no-deps", "--no-build-isolation", "--upgrade", "--target"]
-    subprocess.run([sys.executable, "-m", "pip", *words, directory, PROJECT], check=True)
-
-
-def command(installed: Path, *words: str) -> list[str]:
-    """Return the command line of capturectl as installed, without site hooks of this venv."""
-    start = COMMAND + "sys.exit(main())"
-    return ["/usr/bin/python3", "-c", start, str(installed), *words]
 
 
 def milliseconds(work: Callable[[], object]) -> float:
@@ -126,11 +106,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--install", type=Path, metavar="FOLDER")
     options = parser.parse_args()
-    if options.install:
-        install(options.install)
-        return
     say(
         f"captured {VERSION}, Python {platform.python_version()}, Linux {platform.release()}, "
         f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}"

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """A snapshot as a whole command, beside ffmpeg's kmsgrab and grim, in the guest.
 
-    tests/vm/run -- python -m tests.bench.peers WHEEL_FOLDER [--repeat N] [--json FILE]
+    tests/vm/run -- python -m tests.bench.peers [--repeat N] [--json FILE]
 
-ours and kmsgrab capture the scene at 640x480; grim captures sway, in the same guest, in its own
-turn. WHEEL_FOLDER has the packages as a wheel installs them; see tests.bench.capture.install.
+ours, as `make install` leaves it, and kmsgrab capture the scene at 640x480; grim captures sway, in
+the same guest, in its own turn.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench.capture import command, median, say
+from tests.bench.capture import median, say
 from tests.demo import kmsgrab
-from tests.support.processes import DaemonProcess, SceneProcess, wait_until
+from tests.support.processes import PROJECT, DaemonProcess, SceneProcess, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -53,12 +53,18 @@ def timed(work: Mapping[str, Callable[[], None]], repeat: int) -> dict[str, list
     return found
 
 
-def on_the_scene(directory: Path, installed: Path, repeat: int) -> dict[str, list[float]]:
+def install(prefix: Path) -> Path:
+    """Install the project; return the command."""
+    run(["make", "-C", str(PROJECT), "install", f"PREFIX={prefix}", "VENDOR=no"])
+    return prefix / "bin/capturectl"
+
+
+def on_the_scene(directory: Path, repeat: int) -> dict[str, list[float]]:
     """Measure ours and kmsgrab on one lit display."""
     with SceneProcess() as scene, DaemonProcess(directory / "captured.sock") as daemon:
         scene.tell("hold")
         line = ("-S", str(daemon.socket), "snapshot", str(directory / "ours.png"))
-        ours = command(installed, *line)
+        ours = [str(install(directory / "opt")), *line]
         return timed(
             {
                 "python3 -c pass": lambda: run(["/usr/bin/python3", "-c", "pass"]),
@@ -112,12 +118,11 @@ def beside_sway(directory: Path, repeat: int) -> dict[str, list[float]]:
 def main() -> None:
     """Measure all, and print the ratios."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("installed", type=Path, metavar="WHEEL_FOLDER")
     parser.add_argument("--repeat", type=int, default=7)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        found = on_the_scene(Path(name), options.installed, options.repeat)
+        found = on_the_scene(Path(name), options.repeat)
     with tempfile.TemporaryDirectory() as name:
         found |= beside_sway(Path(name), options.repeat)
     ours = statistics.median(found["capturectl"])
