@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from capturectl.errors import CaptureError
 
+TIED = "CAPTURECTL_TIED"
+"""In the environment of a command that `-H` started: see `tied`."""
 _HELP = (["-h"], ["--help"], ["help"])
 _INTERRUPTED = 130
 
@@ -28,6 +30,10 @@ def entry() -> NoReturn:
         from capturectl.cli import latesite
 
         latesite.install()
+    if TIED in os.environ:
+        from capturectl.cli import tied
+
+        tied.tie()
     try:
         if isinstance(sys.stdout, io.TextIOWrapper):
             # The name of a file is any bytes, and must come out as it went in.

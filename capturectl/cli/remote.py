@@ -2,8 +2,9 @@
 """-H HOST: the same command on another machine, through ssh.
 
 The command line goes there as it was typed, but for two things: -H, and the names of files, which
-are here. Of a file, `-` goes there, and its content through standard input or output. A module
-of a command may say about it:
+are here. Of a file, `-` goes there, and its content through standard input or output. Where that
+needs no input, the command there ends when this one does: see `tied`. A module of a command may
+say about it:
 
     FILES = {"file": READ | WHOLE | GROWS}   arguments that are files, and how they are used
     TERMINAL = True                          it draws on a terminal
@@ -16,6 +17,7 @@ import contextlib
 import os
 import sys
 
+from capturectl.cli import TIED
 from capturectl.cli.output import require_stdout
 from capturectl.errors import CaptureError, NotAllowedError, UnreachableError, UsageError
 
@@ -153,14 +155,17 @@ def _ssh(
     with tempfile.NamedTemporaryFile("r", prefix="capturectl-ssh-", errors="replace") as log:
         # ssh's own words go to a file, so that what the command says there stays apart.
         command = ["ssh", "-t" if terminal else "-T", "-e", "none", "-E", log.name, "--", host]
-        command.append(shlex.join(["capturectl", *words]))
+        there = ["capturectl", *words]
         if stdin is None and not terminal:
-            stdin = subprocess.DEVNULL  # ssh would read a script's input away
+            stdin = subprocess.PIPE  # nothing comes: ssh would read a script's input away
+            there = ["env", f"{TIED}=1", *there]
+        command.append(shlex.join(there))
         try:
             process = subprocess.Popen(command, stdin=stdin, stdout=stdout)
         except FileNotFoundError as error:
             raise UnreachableError("there is no ssh here", "install it", code="no-ssh") from error
-        status = _wait(process)
+        with process:
+            status = _wait(process)
         if status == _SSH_FAILED:
             raise _not_there(host, log.read())
     if status == _NO_COMMAND:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import capturectl as library
 from tests.support.png_reader import chunks
 from tests.support.processes import DaemonProcess, wait_until
 
@@ -91,7 +92,7 @@ def test_ssh_gets_the_host_after_all_options_and_one_word_for_the_shell(
 ) -> None:
     run("-H", "me@board", "list", "--json", env=environment, cwd=here)
     seen = Path(environment["SSH_SEEN"]).read_text().splitlines()
-    assert seen[-3:] == ["--", "me@board", "capturectl list --json"]
+    assert seen[-3:] == ["--", "me@board", "env CAPTURECTL_TIED=1 capturectl list --json"]
 
 
 @pytest.mark.slow
@@ -238,3 +239,22 @@ def test_ctrl_c_is_130_and_no_file_whatever_ssh_says(
         os.killpg(process.pid, signal.SIGINT)
         assert process.stderr is not None
         assert (process.wait(), process.stderr.read(), names_in(here)) == (130, b"", [])
+
+
+def watching(socket: Path) -> set[int]:
+    """Return the clients that the daemon has, but for the one that asks."""
+    with library.connect(str(socket)) as client:
+        return {one.status.pid for one in client.clients() if one.status.pid != os.getpid()}
+
+
+@pytest.mark.slow
+def test_a_command_that_waits_there_ends_with_the_one_here(
+    environment: dict[str, str], here: Path, socket: Path
+) -> None:
+    with subprocess.Popen(
+        [CAPTURECTL, "-H", "board", "monitor"], env=environment, cwd=here,
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        wait_until(lambda: watching(socket) != set(), "it watches there")
+        process.kill()
+    wait_until(lambda: watching(socket) == set(), "it has gone there, though nothing happened")

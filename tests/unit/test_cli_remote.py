@@ -3,13 +3,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from capturectl.cli import list as command
 from capturectl.cli import main
 from capturectl.cli.remote import without_host
 
-TAIL = ["--", "board", "capturectl list"]
+if TYPE_CHECKING:
+    from typing import Self
+
+WORDS = {"-t": "capturectl list", "-T": "env CAPTURECTL_TIED=1 capturectl list"}
+"""With a terminal the command hears of its end from that."""
 
 
 @pytest.mark.parametrize(
@@ -36,6 +42,12 @@ class Recorded:
     def __init__(self, words: list[str], **_: object) -> None:
         Recorded.words = words
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        pass
+
 
 @pytest.mark.parametrize(
     ("draws", "is_terminal", "flag"),
@@ -48,4 +60,5 @@ def test_a_terminal_is_asked_for_only_where_one_is_and_the_command_draws_on_it(
     monkeypatch.setattr(command, "TERMINAL", draws, raising=False)
     monkeypatch.setattr("sys.stdout.isatty", lambda: is_terminal)
     assert main(["-H", "board", "list"]) == 0
-    assert (Recorded.words[:2], Recorded.words[-3:]) == (["ssh", flag], TAIL)
+    assert Recorded.words[:2] == ["ssh", flag]
+    assert Recorded.words[-3:] == ["--", "board", WORDS[flag]]
