@@ -8,18 +8,11 @@
  * and of the one that got the most, the time from the fence to the client in microseconds, how
  * many captures clients went without between two frames, and how many the source missed.
  */
-#define _GNU_SOURCE
-#include "wire.h"
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "client.h"
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
-#include <unistd.h>
 
-enum { MOST = 1024, SAMPLES = 1 << 20, MESSAGE = 1024 };
+enum { CREDITS = 2, SAMPLES = 1 << 20 };
 
 static int fds[MOST];
 static long frames[MOST], gaps;
@@ -32,40 +25,6 @@ static uint64_t now(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return t.tv_sec * 1000000000ull + t.tv_nsec;
-}
-
-static ssize_t receive(int fd, char *data)
-{
-    char control[CMSG_SPACE(4 * sizeof(int))];
-    struct iovec io = { data, MESSAGE };
-    struct msghdr m = { .msg_iov = &io, .msg_iovlen = 1, .msg_control = control,
-                        .msg_controllen = sizeof control };
-    ssize_t n = recvmsg(fd, &m, MSG_CMSG_CLOEXEC);
-    for (struct cmsghdr *c = n < 0 ? NULL : CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c))
-        for (size_t i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++)
-            close(((int *)CMSG_DATA(c))[i]);
-    return n;
-}
-
-static int open_one(const char *path)
-{
-    struct sockaddr_un to = { .sun_family = AF_UNIX };
-    snprintf(to.sun_path, sizeof to.sun_path, "%s", path);
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to)) {
-        perror(path);
-        exit(1);
-    }
-    struct hello hello = { { HELLO, 0, sizeof hello, 1, 0 }, 0x44504143, 1, 1, 0, "load" };
-    send(fd, &hello, sizeof hello, 0);
-    char data[MESSAGE];
-    do
-        if (receive(fd, data) <= 0)
-            exit(1);
-    while (((struct header *)data)->code != DONE);
-    struct subscribe s = { { SUBSCRIBE, 0, sizeof s, 2, 1 }, 1 | 4, 0, 0, 2, 0, 0 };
-    send(fd, &s, sizeof s, 0);
-    return fd;
 }
 
 static int compare(const void *a, const void *b)
@@ -81,7 +40,10 @@ int main(int argc, char **argv)
     int clients = atoi(argv[2]), ep = epoll_create1(0);
     samples = malloc(SAMPLES * sizeof *samples);
     for (int i = 0; i < clients; i++) {
-        fds[i] = open_one(argv[1]);
+        if ((fds[i] = subscribe(argv[1], CREDITS)) < 0) {
+            perror(argv[1]);
+            return 1;
+        }
         struct epoll_event e = { EPOLLIN, { .u32 = i } };
         epoll_ctl(ep, EPOLL_CTL_ADD, fds[i], &e);
     }

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import capturectl as library
+from tests.support.clients import Clients
 from tests.support.processes import PROJECT, DaemonProcess, wait_until
 
 if TYPE_CHECKING:
@@ -88,22 +89,8 @@ def daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
 @pytest.fixture
 def start(daemon: DaemonProcess) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
     """Start a client process that behaves in some way; it has begun on return."""
-    running: list[subprocess.Popen[str]] = []
-
-    def start_one(how: str) -> subprocess.Popen[str]:
-        words = [sys.executable, "-c", CLIENT, str(daemon.socket), how]
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=PROJECT)
-        running.append(process)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "begun\n"
-        return process
-
-    yield start_one
-    for process in running:
-        process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+    with Clients(CLIENT, daemon.socket) as clients:
+        yield clients.start
 
 
 def watch(daemon: DaemonProcess, frames: int) -> list[tuple[int, int]]:

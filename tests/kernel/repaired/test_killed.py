@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -15,11 +13,11 @@ import pytest
 import capturectl as library
 from capturectl import protocol
 from tests.support import kernel, picture
-from tests.support.processes import PROJECT, DaemonProcess, SceneProcess, wait_until
+from tests.support.clients import Clients
+from tests.support.processes import DaemonProcess, SceneProcess, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 CLIENT = """
 import sys, time, capturectl
@@ -40,23 +38,6 @@ def leftovers() -> Leftovers:
     return kernel.framebuffer_count(), kernel.dmabuf_count(), kernel.next_object_id()
 
 
-def streaming(socket: Path) -> subprocess.Popen[str]:
-    """Start a client that streams; its first frames have come."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", CLIENT, str(socket)], stdout=subprocess.PIPE, text=True, cwd=PROJECT
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "begun\n"
-    return process
-
-
-def end(process: subprocess.Popen[str]) -> None:
-    process.kill()
-    process.wait()
-    assert process.stdout is not None
-    process.stdout.close()
-
-
 def assert_captures_exactly(daemon: DaemonProcess, scene: SceneProcess, number: int) -> None:
     scene.tell("frame", number)
     with library.connect(str(daemon.socket)) as client, client.snapshot() as frame:
@@ -71,7 +52,8 @@ def test_clients_that_are_killed_in_mid_stream_leave_nothing(
     daemon = start("--linger", "0.2")
 
     def killed_in_mid_stream() -> None:
-        end(streaming(daemon.socket))
+        with Clients(CLIENT, daemon.socket) as clients:
+            clients.start()
         wait_until(lambda: not kernel.is_attached(), "the pool is freed")
 
     killed_in_mid_stream()
@@ -93,11 +75,11 @@ def test_a_daemon_that_is_killed_at_any_moment_of_a_stream_leaves_the_display_as
     planes, before = kernel.plane_state(), leftovers()
     for number in range(8):
         daemon = start()
-        client = streaming(daemon.socket)
-        time.sleep(chance.uniform(0, 0.05))  # committed, fence pending, settling: each its turn
-        daemon.popen.kill()
-        daemon.popen.wait()
-        end(client)
+        with Clients(CLIENT, daemon.socket) as clients:
+            clients.start()
+            time.sleep(chance.uniform(0, 0.05))  # committed, fence pending, settling: in turn
+            daemon.popen.kill()
+            daemon.popen.wait()
         assert kernel.is_active()
         assert kernel.plane_state() == planes
         wait_until(lambda: leftovers()[:2] == before[:2], f"run {number} left nothing")

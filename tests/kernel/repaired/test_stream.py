@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -12,9 +10,11 @@ import pytest
 
 import capturectl as library
 from tests.support import kernel, picture
-from tests.support.processes import PROJECT, DaemonProcess, SceneProcess, wait_until
+from tests.support.clients import Clients
+from tests.support.processes import DaemonProcess, SceneProcess, wait_until
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator
 
 HOLDER = """
@@ -53,22 +53,8 @@ def watch(daemon: DaemonProcess, frames: int) -> list[library.Frame]:
 
 @pytest.fixture
 def holder(daemon: DaemonProcess) -> Iterator[Callable[[int], subprocess.Popen[str]]]:
-    running: list[subprocess.Popen[str]] = []
-
-    def start_one(credits: int) -> subprocess.Popen[str]:  # noqa: A002 - the protocol's word
-        words = [sys.executable, "-c", HOLDER, str(daemon.socket), str(credits)]
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=PROJECT)
-        running.append(process)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "begun\n"
-        return process
-
-    yield start_one
-    for process in running:
-        process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+    with Clients(HOLDER, daemon.socket) as clients:
+        yield clients.start
 
 
 @pytest.mark.slow
