@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 READABLE = select.EPOLLIN
 WRITABLE = select.EPOLLOUT
 _SWEEP_AT = 64
-_REST_NS = 1_000_000
+_REST_MS = 1
 """How long clients wait after what comes first: see `Reactor`."""
 _LONGEST_WAIT_S = 3600.0
 """epoll counts milliseconds in an int."""
@@ -53,7 +53,9 @@ class Reactor:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._first: set[int] = set()
-        self._rests_until_ns = 0
+        self._first_only = select.poll()
+        """Of the same fds; it lives in the process, so that changing it costs no system call."""
+        self._shall_rest = False
         self._callbacks: dict[int, Callable[[int], None]] = {}
         self._timers: list[tuple[int, int, Timer]] = []
         self._order = itertools.count()
@@ -75,6 +77,7 @@ class Reactor:
         """Call back whenever the fd is readable, before those of `watch`."""
         self._callbacks[fd] = callback
         self._epoll.register(fd, READABLE)
+        self._first_only.register(fd, select.POLLIN)
         self._first.add(fd)
 
     def change(self, fd: int, events: int) -> None:
@@ -86,7 +89,9 @@ class Reactor:
         if self._callbacks.pop(fd, None) is None:
             return
         self._epoll.unregister(fd)
-        self._first.discard(fd)
+        if fd in self._first:
+            self._first.remove(fd)
+            self._first_only.unregister(fd)
 
     # -- time -------------------------------------------------------------------------------
 
@@ -150,32 +155,23 @@ class Reactor:
         Args:
             timeout: Seconds to wait at most; None waits for as long as it takes.
         """
-        if self._rests_until_ns:
-            self._rest(timeout)
+        if self._shall_rest:
+            self._shall_rest = False
+            if timeout != 0:  # leave the clients alone, unless something comes before them
+                self._first_only.poll(_REST_MS)
         ready = self._epoll.poll(self._wait_time(timeout))
-        first = self._first
+        first, callbacks = self._first, self._callbacks
         for fd, events in ready:
-            if fd in first and (callback := self._callbacks.get(fd)) is not None:
+            if fd in first and (callback := callbacks.get(fd)) is not None:
                 callback(events)
-                self._rests_until_ns = self.now_ns() + _REST_NS
-        if len(ready) > 1 or not self._rests_until_ns:
+                self._shall_rest = True
+        if len(ready) > 1 or not self._shall_rest:
             for fd, events in ready:
                 # An earlier callback of the batch may have ended it.
-                if fd not in first and (callback := self._callbacks.get(fd)) is not None:
+                if fd not in first and (callback := callbacks.get(fd)) is not None:
                     callback(events)
         if self._timers and self._timers[0][0] <= self.now_ns():
             self._run_timers()
-
-    def _rest(self, timeout: float | None) -> None:
-        """Leave the clients alone for a little, unless something comes that goes before them."""
-        left_s = (self._rests_until_ns - self.now_ns()) / 1e9
-        self._rests_until_ns = 0
-        wait_s = self._wait_time(left_s if timeout is None else min(timeout, left_s))
-        if wait_s > 0:
-            first_only = select.poll()
-            for fd in self._first:
-                first_only.register(fd, READABLE)
-            first_only.poll(1000 * wait_s)
 
     def _wait_time(self, timeout: float | None) -> float:
         """Say how long epoll may wait; below 0 is for ever."""
