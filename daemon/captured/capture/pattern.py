@@ -68,13 +68,21 @@ def _pixel(colour: int) -> bytes:
     return struct.pack("<I", 0xFF000000 | colour)
 
 
+_BOX = BOX * _PIXEL
 _BOX_ROW = _pixel(0xFFFFFF) * BOX
+_BYTE = 8 * BIT * _PIXEL
+_LOW_AT = (BITS // 8 - 1) * _BYTE
+"""Where the squares of a number's last byte are in the row."""
+_POISON = b"poison!!" * BIT
 
 
 @cache
-def _bits_of(byte: int) -> bytes:
-    """Return the row of squares of one byte, highest bit first."""
-    return b"".join(_pixel(0xFFFFFF if byte >> (7 - i) & 1 else 0) * BIT for i in range(8))
+def _rows_of_squares() -> tuple[bytes, ...]:
+    """Return the row of squares of each byte, highest bit first."""
+    squares = _pixel(0) * BIT, _pixel(0xFFFFFF) * BIT
+    return tuple(
+        b"".join(squares[byte >> bit & 1] for bit in range(7, -1, -1)) for byte in range(256)
+    )
 
 
 @cache
@@ -106,37 +114,46 @@ class PatternMemory:
         self._bars = _row_of_bars(self._width)
         for _ in range(self._height):  # a whole picture at once would stay in the heap
             self._map.write(self._bars)
-        self._box_x = 0
+        self._squares = _rows_of_squares()
+        self._high, self._box_at = 0, 0
+        self._draw_high(0)
 
     def draw(self, number: int) -> None:
         """Draw the picture of a capture: its number, and the box in its place.
 
-        Between two frames the caches forget everything, so few rows are touched.
+        Between two frames the caches forget everything: so little is computed, few rows are
+        touched, and it is all in one function.
         """
-        row = b"".join(map(_bits_of, (number & 0xFFFF_FFFF).to_bytes(BITS // 8, "big")))
-        self._fill(0, 0, BIT, row)
-        before, self._box_x = self._box_x, number * 8 % (self._width - BOX)
-        self._move_box(before, self._box_x)
+        number &= 0xFFFF_FFFF
+        if number >> 8 != self._high:
+            self._draw_high(number >> 8)
+        memory, pitch = self._map, self._pitch
+        row = self._squares[number & 0xFF]
+        for start in range(_LOW_AT, _LOW_AT + BIT * pitch, pitch):
+            memory[start : start + _BYTE] = row
+        # The box and, in the same stroke, the bars where it was.
+        before, bars = self._box_at, self._bars
+        now = self._box_at = number * 8 % (self._width - BOX) * _PIXEL
+        left, right = (before, now + _BOX) if before < now else (now, before + _BOX)
+        row = bars[left:now] + _BOX_ROW + bars[now + _BOX : right]
+        first = self._height // 2 * pitch + left
+        for start in range(first, first + BOX * pitch, pitch):
+            memory[start : start + right - left] = row
 
-    def _move_box(self, before: int, now: int) -> None:
-        """Draw the box and, in the same stroke, the bars where it was."""
-        first, end = min(before, now), max(before, now) + BOX
-        left = self._bars[first * _PIXEL : now * _PIXEL]
-        right = self._bars[(now + BOX) * _PIXEL : end * _PIXEL]
-        self._fill(first, self._height // 2, BOX, left + _BOX_ROW + right)
-
-    def _fill(self, x: int, y: int, rows: int, row: bytes) -> None:
-        first, pitch, size, memory = y * self._pitch + x * _PIXEL, self._pitch, len(row), self._map
-        for start in range(first, first + rows * pitch, pitch):
-            memory[start : start + size] = row
+    def _draw_high(self, high: int) -> None:
+        """Draw all of the number but its last byte, which is another in each picture."""
+        self._high = high
+        row = b"".join(map(self._squares.__getitem__, high.to_bytes(BITS // 8 - 1, "big")))
+        for start in range(0, BIT * self._pitch, self._pitch):
+            self._map[start : start + _LOW_AT] = row
 
     def poison(self) -> None:
-        """Put something into the first row that no picture holds."""
-        self._map[: BIT * _PIXEL] = b"poison!!" * 4
+        """Put something into the first row, where all draw, that no picture holds."""
+        self._map[_LOW_AT : _LOW_AT + len(_POISON)] = _POISON
 
     def is_poisoned(self) -> bool:
         """Whether that is left."""
-        return self._map[: BIT * _PIXEL] == b"poison!!" * 4
+        return self._map[_LOW_AT : _LOW_AT + len(_POISON)] == _POISON
 
     def close(self) -> None:
         """Free it. Twice is fine."""
