@@ -171,6 +171,8 @@ class FakeFence:
 class FakeMemory:
     """A picture's memory in a memfd, whose readers' fences have always ended."""
 
+    takes_fences = True
+
     def __init__(self, geometry: Geometry = GEOMETRY) -> None:
         pitch = geometry.width * 4
         self.size = pitch * geometry.height

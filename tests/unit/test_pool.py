@@ -161,6 +161,12 @@ def test_a_slot_is_idle_again_when_the_readers_fence_has_ended(memory: FencedMem
     assert Slot(0, 1, memory).is_idle()
 
 
+def test_memory_that_takes_no_fences_is_always_idle(memory: FencedMemory) -> None:
+    memory.takes_fences = False
+    memory.begin_reading()
+    assert Slot(0, 1, memory).is_idle()
+
+
 # -- the pool ---------------------------------------------------------------------------------
 
 
@@ -214,6 +220,7 @@ def test_a_slot_that_a_reader_still_reads_is_passed_over() -> None:
 def test_a_published_slot_is_the_newest(pool: Pool) -> None:
     slot = published(pool)
     assert pool.newest is slot
+    assert [s for s in pool.slots if s.is_newest] == [slot]
     assert slot.state is SlotState.READY
 
 
@@ -272,6 +279,14 @@ def test_a_held_slot_is_none_to_spare_once_there_is_a_newer_one(pool: Pool) -> N
     assert (before, pool.spare) == (SIZE - 2, SIZE - 3)
 
 
+def test_a_slot_that_comes_back_is_to_spare_again(pool: Pool) -> None:
+    older = published(pool)
+    lend(older)
+    published(pool)
+    pool.returned(older)
+    assert pool.spare == SIZE - 2
+
+
 def test_a_lost_slot_is_none_to_spare(pool: Pool) -> None:
     pool.quarantine(taken(pool))
     assert pool.spare == SIZE - 3
@@ -280,7 +295,7 @@ def test_a_lost_slot_is_none_to_spare(pool: Pool) -> None:
 def test_while_something_is_to_spare_lending_leaves_a_slot_to_write_to(pool: Pool) -> None:
     for _ in range(2 * SIZE):
         slot = published(pool)
-        if pool.spare:
+        if pool.spare > 0:
             lend(slot)
     assert pool.count(SlotState.LENT) == SIZE - 2
 
@@ -403,6 +418,16 @@ def test_a_slot_that_is_held_is_not_written_until_it_is_let_go() -> None:
     assert pool.take() is None
     pool.returned(pool.slots[2])
     assert pool.take() is pool.slots[2]
+    pool.close()
+
+
+def test_what_clients_of_a_former_daemon_hold_is_not_to_spare() -> None:
+    pool = adopted()
+    pool.slots[1].adopt_loan(FakeSubscriber(), 1)
+    pool.recount()
+    assert pool.spare == 1
+    pool.returned(pool.slots[1])
+    assert pool.spare == 2
     pool.close()
 
 

@@ -160,7 +160,7 @@ class Audience:
         return tuple(s for s in self._subscribers if self._may_have(s, spare, now_ns))
 
     def _may_have(self, subscriber: Subscriber, spare: int, now_ns: int) -> bool:
-        if spare > SLACK or not spare:
+        if spare > SLACK or spare <= 0:
             return spare > 0
         # Who has waited for as long as others may hold has its turn, known or not.
         return subscriber.is_prompt or now_ns - subscriber.served_ns > self._lease_ns

@@ -285,6 +285,7 @@ class Engine:
             pool: Owned from here on.
             resume_ns: When its last jobs have ended for sure, all being well.
         """
+        pool.recount()  # clients have some of it
         self._pool, self._generation = pool, pool.generation
         self._fence_deadline_ns = self._choose_deadline(pool.geometry)
         self._step = Step.DOUBTED

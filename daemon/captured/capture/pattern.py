@@ -100,6 +100,8 @@ class PatternMemory:
     Kernel: F_SEAL_FUTURE_WRITE leaves the mapping that we have and forbids all later ones.
     """
 
+    takes_fences = False
+
     def __init__(self, geometry: Geometry) -> None:
         """Allocate it and draw the bars."""
         self._width, self._height = geometry.width, geometry.height

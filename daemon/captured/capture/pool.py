@@ -58,14 +58,23 @@ class SlotState(Enum):
     """A lost job may still write to it; never used again in this generation."""
 
 
+# Each look through the class costs a call, and these are looked at for every frame.
+_FREE, _PENDING, _READY, _LENT = (
+    SlotState.FREE, SlotState.PENDING, SlotState.READY, SlotState.LENT,
+)  # fmt: skip
 _TAKEN = (SlotState.LENT, SlotState.QUARANTINED)
 
 
 class Slot:
-    """One buffer of the pool. Changes hands only through its methods.
+    """One buffer of the pool. Changes hands only through its methods and those of its pool.
 
     Ownership: owns its memory.
     """
+
+    __slots__ = (
+        "generation", "index", "is_newest", "is_tainted", "lent_at_ns", "memory", "place",
+        "poller", "readers", "state", "told",
+    )  # fmt: skip
 
     def __init__(self, index: int, generation: int, memory: Memory, place: int = NOWHERE) -> None:
         self.index = index
@@ -80,16 +89,22 @@ class Slot:
         """When the youngest of its leases began; the slot is overdue a lease after that."""
         self.told: list[Sequence[Holder]] = []
         """Everybody who had it since it was written; some may have given it back."""
+        self.is_newest = False
+        """Whether it holds the newest picture of its pool."""
         self.is_tainted = False
         """Whether somebody may read it who may not any more: it wants to be replaced."""
-        self._poller = select.poll()
-        self._plane_count = len(memory.planes)
-        for plane in memory.planes:
-            self._poller.register(plane.dmabuf.fileno(), select.POLLOUT)
+        self.poller = None
+        """Looks at its readers' fences; None where there can be none."""
+        if memory.takes_fences:
+            self.poller = select.poll()
+            for plane in memory.planes:
+                self.poller.register(plane.dmabuf.fileno(), select.POLLOUT)
 
     def take(self) -> None:
         """FREE -> PENDING: a job is going to write."""
-        self._step(SlotState.FREE, SlotState.PENDING)
+        if self.state is not _FREE:
+            raise self._cannot_become(_PENDING)
+        self.state = _PENDING
 
     def give_back(self) -> None:
         """PENDING -> FREE: the job wrote nothing."""
@@ -97,7 +112,9 @@ class Slot:
 
     def written(self) -> None:
         """PENDING -> READY, or LENT where some were told before: it holds a picture."""
-        self._step(SlotState.PENDING, SlotState.LENT if self.readers else SlotState.READY)
+        if self.state is not _PENDING:
+            raise self._cannot_become(_READY)
+        self.state = _LENT if self.readers else _READY
 
     def quarantine(self) -> None:
         """PENDING -> QUARANTINED: its job was lost."""
@@ -106,9 +123,9 @@ class Slot:
     def lend(self, holders: Sequence[Holder], now_ns: int) -> None:
         """READY or LENT -> LENT, PENDING stays: clients more read it, or wait for its fence."""
         state = self.state
-        if state is SlotState.READY:
-            self.state = SlotState.LENT
-        elif state is not SlotState.LENT and state is not SlotState.PENDING:
+        if state is _READY:
+            self.state = _LENT
+        elif state is not _LENT and state is not _PENDING:
             raise RuntimeError(f"{self!r} cannot be lent")
         self.readers += len(holders)
         self.told.append(holders)
@@ -121,8 +138,8 @@ class Slot:
         self.readers -= 1
         if not self.readers:
             self.told.clear()
-            if self.state is SlotState.LENT:
-                self.state = SlotState.READY
+            if self.state is _LENT:
+                self.state = _READY
 
     def adopt_loan(self, holder: Holder, now_ns: int) -> None:
         """FREE or LENT -> LENT: a former daemon lent it."""
@@ -148,12 +165,16 @@ class Slot:
         Kernel: a dma-buf polls writable when all its fences have signalled
         (drivers/dma-buf/dma-buf.c, dma_buf_poll); no writeback driver waits for them.
         """
-        return len(self._poller.poll(0)) == self._plane_count
+        poller = self.poller
+        return poller is None or len(poller.poll(0)) == len(self.memory.planes)
 
     def _step(self, expected: SlotState, new: SlotState) -> None:
         if self.state is not expected:
-            raise RuntimeError(f"{self!r} cannot become {new.name}")
+            raise self._cannot_become(new)
         self.state = new
+
+    def _cannot_become(self, new: SlotState) -> RuntimeError:
+        return RuntimeError(f"{self!r} cannot become {new.name}")
 
     def __repr__(self) -> str:
         return f"<Slot {self.index}.{self.generation} {self.state.name}>"
@@ -186,7 +207,11 @@ class Pool:
         self.geometry = geometry
         self.generation = generation
         self.newest: Slot | None = None
-        self._spare = -1
+        self.spare = size - RESERVE
+        """How many more slots may be held before the reserve is touched.
+
+        At 0 or less the newest may not be lent: it would be missing when the next is written.
+        """
         self._next_index = size
         self._slots: list[Slot] = []
         try:
@@ -206,9 +231,9 @@ class Pool:
         pool.geometry = geometry
         pool.generation = slots[0].generation
         pool.newest = None
-        pool._spare = -1
         pool._next_index = 1 + max(slot.index for slot in slots)
         pool._slots = slots
+        pool.recount()
         return pool
 
     # -- writing ------------------------------------------------------------------------------
@@ -216,8 +241,8 @@ class Pool:
     def take(self) -> Slot | None:
         """Return a slot for the next job, now PENDING; None when none is free."""
         for slot in self._slots:
-            if slot.state is SlotState.FREE and slot.is_idle():
-                slot.take()
+            if slot.state is _FREE and (slot.poller is None or slot.is_idle()):
+                slot.state = _PENDING  # as `take` does
                 return slot
         return None
 
@@ -238,37 +263,37 @@ class Pool:
 
     def publish(self, slot: Slot) -> None:
         """Make a written slot the newest; the one before is freed if nobody has it."""
-        slot.written()
-        self._spare = -1
+        if slot.state is not _PENDING:
+            slot.written()  # which refuses it
+        slot.state = _LENT if slot.readers else _READY  # as that does
+        slot.is_newest = True
         before, self.newest = self.newest, slot
-        if before is not None and before.state is SlotState.READY:
-            before.free()
+        if before is None:
+            return
+        before.is_newest = False
+        if before.state is _READY:
+            before.state = _FREE  # as `free` does
+        elif before.state is _LENT:
+            self.spare -= 1
 
     # -- lending ------------------------------------------------------------------------------
 
-    @property
-    def spare(self) -> int:
-        """How many more slots may be held before the reserve is touched.
-
-        At 0 the newest may not be lent: it would be missing when the next is written.
-        """
-        if self._spare < 0:
-            newest = self.newest
-            taken = [s for s in self._slots if s.state in _TAKEN and s is not newest]
-            self._spare = max(0, len(self._slots) - RESERVE - len(taken))
-        return self._spare
+    def recount(self) -> None:
+        """Count anew what there is to spare, when slots have changed hands beside the pool."""
+        taken = [s for s in self._slots if s.state in _TAKEN and not s.is_newest]
+        self.spare = len(self._slots) - RESERVE - len(taken)
 
     def returned(self, slot: Slot) -> None:
         """A client gave a slot back; it is freed when it was the last and a newer one exists."""
         slot.returned()
-        if slot.state is SlotState.READY and slot is not self.newest:
+        if slot.state is _READY and not slot.is_newest:
             slot.free()
-            self._spare = -1
+            self.spare += 1
 
     def quarantine(self, slot: Slot) -> None:
         """Never use a slot again whose job was lost."""
         slot.quarantine()
-        self._spare = -1
+        self.spare -= 1
 
     def revoke(self, slot: Slot, *, is_overdue: bool) -> int:
         """Take a slot back from all who hold it, and tell them; return how many those were."""

@@ -44,6 +44,10 @@ class Memory(Protocol):
     def planes(self) -> tuple[Plane, ...]:
         """One to four."""
 
+    @property
+    def takes_fences(self) -> bool:
+        """Whether its readers can put fences on it: on a dma-buf they can, on a memfd not."""
+
     def poison(self) -> None:
         """Put something into it that no picture holds."""
 

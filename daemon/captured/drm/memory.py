@@ -48,6 +48,7 @@ class WritebackMemory:
     """
 
     planes: tuple[Plane, ...]
+    takes_fences = True
 
     def __init__(self, framebuffer: _Sized) -> None:
         self._framebuffer = framebuffer
