@@ -221,20 +221,16 @@ class Message(Generic[Body]):
         self.name = name or body.__name__.upper()
         self.body = body
         self.flags = Flag.HAS_FDS if has_fds else Flag(0)
-        self._struct = struct.Struct(layout)
+        self.layout = struct.Struct(layout)
+        """Of what follows the header."""
         self._kinds = tuple(_kinds(layout))
         self._is_flat = all(kind == _SCALAR for kind, _ in self._kinds)
-        self.size = HEADER_SIZE + self._struct.size
+        self.size = HEADER_SIZE + self.layout.size
 
     def pack(self, body: Body, *, serial: int = 0, stream: int = 0) -> bytes:
         """Return the message's bytes; texts are cut to fit."""
         head = _HEADER.pack(self.code, self.flags, self.size, serial, stream)
-        return head + self._struct.pack(*(body if self._is_flat else self._flatten(body)))
-
-    def pack_into(self, buffer: bytearray, body: Body, *, stream: int = 0) -> None:
-        """Write a message without texts into a buffer of at least `size` bytes."""
-        _HEADER.pack_into(buffer, 0, self.code, self.flags, self.size, 0, stream)
-        self._struct.pack_into(buffer, HEADER_SIZE, *body)
+        return head + self.layout.pack(*(body if self._is_flat else self._flatten(body)))
 
     def unpack(self, packet: bytes) -> Body:
         """Return the fields of a message whose header says that it is of this type.
@@ -244,7 +240,7 @@ class Message(Generic[Body]):
         room = self.size
         if len(packet) < room:
             packet = packet.ljust(room, b"\0")
-        values = self._struct.unpack_from(packet, HEADER_SIZE)
+        values = self.layout.unpack_from(packet, HEADER_SIZE)
         return self.body(*(values if self._is_flat else self._nest(values)))
 
     def _flatten(self, body: Body) -> list[Any]:

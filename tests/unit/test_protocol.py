@@ -204,16 +204,6 @@ def test_unpacking_gives_the_named_type(
     assert type(message.unpack(bytes.fromhex(expected))) is type(body)
 
 
-def test_pack_into_writes_the_same_bytes_with_serial_zero() -> None:
-    buffer = bytearray(protocol.FRAME.size)
-    protocol.FRAME.pack_into(buffer, protocol.Frame(1, 2, 3, 4, 5, 6, 7, 8, 1, 0), stream=2)
-    assert buffer == bytes.fromhex(
-        "0680 0000 50000000 00000000 02000000"
-        "0100000000000000 0200000000000000 0300000000000000 0400000000000000 0500000000000000"
-        "0600000000000000 07000000 08000000 01000000 00000000"
-    )
-
-
 # --- the table -------------------------------------------------------------------------------
 
 
@@ -233,7 +223,7 @@ def test_the_top_bit_of_the_code_says_who_sends_it(message: Message[Any]) -> Non
 
 @each_message
 def test_every_structure_is_aligned_as_a_c_compiler_would(message: Message[Any]) -> None:
-    layout = message._struct.format
+    layout = message.layout.format
     assert struct.calcsize(layout.replace("<", "@")) == struct.calcsize(layout)
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import struct
 from collections import deque
 
 from capturectl import protocol, wire_errors
@@ -19,7 +20,7 @@ from capturectl.errors import (
 from captured import log
 from captured.reactor import READABLE, WRITABLE
 from captured.server.keeper import KNOWN
-from captured.server.stream import receipt_of, state_of
+from captured.server.stream import RECEIPT_SIZE, receipt_of, state_of
 from captured.server.subscription import Subscription
 
 TYPE_CHECKING = False
@@ -44,8 +45,11 @@ _OUTBOX_LIMIT = 256
 _SERIAL_AT, _RECEIPT_AT = 8, 12
 _RELEASE_HEAD = protocol.RELEASE.pack(protocol.Release(0, 0, 0))[:_SERIAL_AT]
 """Type, flags and size of a RELEASE; then come its serial and its receipt."""
-_ROOM = protocol.MAX_MESSAGE + 1
-"""A message that fills it is too long."""
+_RELEASE_SIZE = protocol.RELEASE.size
+_ROOM = bytearray(protocol.MAX_MESSAGE + 1)
+"""Where messages arrive, one at a time; one that fills it is too long."""
+_split = struct.Struct(f"{_SERIAL_AT}s{_RECEIPT_AT - _SERIAL_AT}x{RECEIPT_SIZE}s").unpack_from
+"""Takes a message apart as if it were a RELEASE: its head, its receipt."""
 
 
 Loan = tuple["Subscription", "Picture"]
@@ -122,13 +126,14 @@ class Session:
         """Take one message; epoll calls again for the next, when others have had their turn."""
         try:
             if events == READABLE:
-                packet = self._read(_ROOM)
+                size = self._read(_ROOM)
                 # Most messages are a RELEASE, and its bytes are known before they come.
-                loan = self.lent.pop(packet[_RECEIPT_AT:], None)
-                if loan is None or packet[:_SERIAL_AT] != _RELEASE_HEAD:
-                    self._take(packet, loan)
-                else:
+                head, receipt = _split(_ROOM)
+                is_release = size == _RELEASE_SIZE and head == _RELEASE_HEAD
+                if is_release and (loan := self.lent.pop(receipt, None)) is not None:
                     loan[0].give_back(loan[1].slot)
+                else:
+                    self._take(bytes(_ROOM[:size]))
             else:
                 self._act(events)
         except ProtocolError as error:
@@ -150,11 +155,9 @@ class Session:
         if events & WRITABLE:
             self._flush()
         if events & ~WRITABLE:
-            self._take(self._read(_ROOM), None)
+            self._take(bytes(_ROOM[: self._read(_ROOM)]))
 
-    def _take(self, packet: bytes, loan: Loan | None) -> None:
-        if loan is not None:  # it only ended like a RELEASE
-            self.lent[packet[_RECEIPT_AT:]] = loan
+    def _take(self, packet: bytes) -> None:
         if packet:
             self._handle(packet)
         else:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 
 _RECEIPT = struct.Struct("<IQII")
+RECEIPT_SIZE = _RECEIPT.size
+_pack_frame = protocol.FRAME.layout.pack_into
 _NO_ERROR = {"code": "", "reason": "", "hint": ""}
 
 
@@ -81,8 +83,8 @@ class Stream:
         self._look = look
         self._fourcc = fourcc
         self._planes = planes
-        self._packet = bytearray(protocol.FRAME.size)
-        """The FRAME that is being sent: written anew for each picture."""
+        self._packet = bytearray(protocol.FRAME.pack(protocol.Frame(*[0] * 10), stream=stream_id))
+        """The FRAME that is being sent: all but its header is written anew for each picture."""
 
     # -- what clients ask for -----------------------------------------------------------------
 
@@ -178,8 +180,12 @@ class Stream:
         The sends come one right after the other, book-keeping last: a client that waits is
         woken while the next is sent to, and one that wakes often costs more than the sending.
         """
-        packet, slot = self._frame(picture), picture.slot
-        place, takers = slot.place, []
+        slot, sequence, missed, commit_ns, done_ns, (vblank, vblank_ns) = picture
+        packet, place, takers = self._packet, slot.place, []
+        _pack_frame(
+            packet, protocol.HEADER_SIZE, sequence, vblank, missed, commit_ns, vblank_ns, done_ns,
+            slot.index, slot.generation, self.source, 0,
+        )  # fmt: skip
         for subscription in subscriptions:
             try:
                 if slot not in subscription.known:
@@ -190,9 +196,7 @@ class Stream:
                 _not_sent(subscription, slot, error)
             else:
                 takers.append(subscription)
-        receipt = self._receipt(picture)
-        for subscription in takers:
-            subscription.delivered(picture, receipt)
+        self._note_loans(picture, takers)
         return takers
 
     def announce(
@@ -211,33 +215,19 @@ class Stream:
                 _not_sent(subscription, slot, error)
             else:
                 takers.append(subscription)
-        receipt = self._receipt(picture)
-        for subscription in takers:
-            subscription.delivered(picture, receipt)
+        self._note_loans(picture, takers)
         return takers
 
-    def _receipt(self, picture: Picture) -> bytes:
-        """Return how the RELEASE of a picture ends, whichever client sends it."""
+    def _note_loans(self, picture: Picture, takers: list[Subscription]) -> None:
+        """Each of them has the picture now; a RELEASE of it ends alike whoever sends it."""
         slot = picture.slot
-        release = protocol.Release(picture.sequence, slot.index, slot.generation)
-        return receipt_of(self.stream_id, release)
-
-    def _frame(self, picture: Picture) -> bytearray:
-        slot, vblank = picture.slot, picture.vblank
-        frame = protocol.Frame(
-            picture.sequence,
-            vblank.sequence,
-            picture.missed,
-            picture.time_commit_ns,
-            vblank.time_ns,
-            picture.time_done_ns,
-            slot.index,
-            slot.generation,
-            self.source,
-            0,
-        )
-        protocol.FRAME.pack_into(self._packet, frame, stream=self.stream_id)
-        return self._packet
+        receipt = _RECEIPT.pack(self.stream_id, picture.sequence, slot.index, slot.generation)
+        for subscription in takers:
+            subscription.lent[receipt] = subscription, picture
+            subscription.sent += 1
+            subscription.credits -= 1
+            if not subscription.credits or subscription.gap_ns or subscription.left:
+                subscription.look_ahead(picture)
 
     def _early(self, picture: Picture) -> bytes:
         early = protocol.Early(

@@ -72,8 +72,8 @@ class Subscription:
     """The engine's `Subscriber`. Lives until it has ended and everything it held is back."""
 
     __slots__ = (
-        "_captured_before", "_connection", "_engine", "_lent", "_next_ns", "counted", "credits",
-        "due_ns", "gap_ns", "has_released", "is_early", "is_paused", "known", "left", "marks",
+        "_captured_before", "_connection", "_engine", "_next_ns", "counted", "credits", "due_ns",
+        "gap_ns", "has_released", "is_early", "is_paused", "known", "left", "lent", "marks",
         "request", "seen", "sent", "served_ns", "stream", "write",
     )  # fmt: skip
 
@@ -93,7 +93,7 @@ class Subscription:
         self.known = connection.known
         self.marks = connection.marks
         self.write = connection.write
-        self._lent = connection.lent
+        self.lent = connection.lent
         self._connection = connection
         self._engine = stream.engine
         self._captured_before = stream.engine.captured
@@ -141,15 +141,8 @@ class Subscription:
         """Send a frame's fence before it is written; errors as above."""
         self._connection.send_fds(packet, [fence])
 
-    def delivered(self, picture: Picture, receipt: bytes) -> None:
-        """The client has a picture now; its RELEASE will end with the receipt."""
-        self._lent[receipt] = self, picture
-        self.sent += 1
-        self.credits -= 1
-        if not self.credits or self.gap_ns or self.left:
-            self._look_ahead(picture)
-
-    def _look_ahead(self, picture: Picture) -> None:
+    def look_ahead(self, picture: Picture) -> None:
+        """Say anew when another is wanted, after a picture that counts for that."""
         self._pace(picture.time_commit_ns)
         self.reconsider()
         if self.left:
@@ -179,10 +172,15 @@ class Subscription:
     def give_back(self, slot: Slot) -> None:
         """The client releases a frame that it holds."""
         self.marks[slot.place] = KNOWN
-        self.credits += 1
         self.has_released = True
+        self.credits += 1
         if self.credits == 1:
             self.reconsider()
+        elif slot.is_newest:
+            # The usual case, which the engine need not hear of: no slot becomes free, and the
+            # client has seen the newest and could take another before.
+            slot.returned()
+            return
         self._engine.release(slot, self)
 
     def credit_returned(self) -> None:
