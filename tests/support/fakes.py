@@ -128,6 +128,8 @@ class VirtualReactor(Reactor):
 class FakeFence:
     """A fence that ends when the test says so."""
 
+    is_lasting = False
+
     def __init__(self) -> None:
         self._fd = OwnedFd(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK), "fake fence")
         self._result = FenceResult(0, 0)

@@ -18,8 +18,10 @@ from capturectl.errors import (
 )
 from captured.capture.engine import Engine, Settings
 from captured.capture.pacing import Pace, Policy
+from captured.capture.pattern import PatternSource, parse_geometry
 from captured.capture.pool import RESERVE, SLACK
 from captured.capture.source import Geometry, Vblank
+from captured.reactor import Reactor
 from tests.support.fakes import (
     GEOMETRY,
     START_NS,
@@ -89,6 +91,34 @@ def finish(clock: FakeClock, source: FakeSource, status: int = 1) -> None:
     clock.advance()
 
 
+class WatchCounter(Reactor):
+    """The real loop, which notes what comes first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.watched: list[int] = []
+        self.unwatched: list[int] = []
+
+    def watch_first(self, fd: int, callback: Callable[[int], None]) -> None:
+        super().watch_first(fd, callback)
+        self.watched.append(fd)
+
+    def unwatch(self, fd: int) -> None:
+        super().unwatch(fd)
+        self.unwatched.append(fd)
+
+
+@pytest.fixture
+def patterned() -> Iterator[tuple[Engine, WatchCounter]]:
+    """An engine whose source has one fence for all captures."""
+    with WatchCounter() as reactor:
+        source = PatternSource(parse_geometry("256x48@250"))
+        engine = Engine("Pattern-1", source, reactor, SETTINGS, POLICY)
+        engine.outlet = FakeOutlet()
+        yield engine, reactor
+        engine.close()
+
+
 # -- when something is captured ---------------------------------------------------------------
 
 
@@ -122,6 +152,29 @@ def test_nothing_is_committed_for_a_subscriber_without_credit(
     subscribed(engine, credits=0)
     clock.advance(5)
     assert source.jobs == []
+
+
+def test_a_fence_of_all_captures_is_watched_for_as_long_as_one_follows_the_other(
+    patterned: tuple[Engine, WatchCounter],
+) -> None:
+    engine, reactor = patterned
+    subscriber = subscribed(engine, credits=3)
+    while len(subscriber.pictures) < 3:
+        reactor.run_once(1)
+    assert (len(reactor.watched), reactor.unwatched) == (1, [])
+    while not reactor.unwatched:
+        reactor.run_once(1)
+    subscriber.release(engine)
+    assert reactor.watched == 2 * reactor.unwatched
+
+
+def test_a_fence_of_all_captures_is_not_watched_once_its_source_is_detached(
+    patterned: tuple[Engine, WatchCounter],
+) -> None:
+    engine, reactor = patterned
+    subscribed(engine)
+    engine.detach()
+    assert reactor.watched == reactor.unwatched
 
 
 def test_one_job_is_under_way_at_a_time(

@@ -10,7 +10,6 @@ import pytest
 
 from captured.capture.job import JobState, WritebackJob
 from captured.capture.pool import Slot
-from captured.capture.source import FenceResult
 from tests.support.fakes import FakeFence, FakeMemory
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ class Bench:
             "prepare": lambda: self.job.prepare(self.slot),
             "committed": lambda: self.job.committed(self.fence, 11),
             "refused": self.job.refused,
-            "ended": lambda: self.job.ended(FenceResult(1, 22)),
+            "ended": lambda: self.job.ended(1, 22),
             "lost": self.job.lost,
         }[name]()
 
@@ -74,6 +73,11 @@ def bench() -> Iterator[Bench]:
 
 def test_a_new_job_is_idle(bench: Bench) -> None:
     assert bench.job.state is JobState.IDLE
+
+
+def test_a_job_that_is_made_with_its_slot_is_prepared(bench: Bench) -> None:
+    job = WritebackJob(1, bench.slot)
+    assert (job.state, job.slot) == (JobState.PREPARED, bench.slot)
 
 
 @pytest.mark.parametrize(("state", "step"), LEGAL)
@@ -98,7 +102,7 @@ def test_any_other_step_raises_and_changes_nothing(
 
 def test_a_fence_with_an_error_fails_the_job(bench: Bench) -> None:
     bench.bring_to(JobState.COMMITTED)
-    bench.job.ended(FenceResult(-EBADMSG, 22))
+    bench.job.ended(-EBADMSG, 22)
     assert bench.job.state is JobState.FAILED
 
 
@@ -111,6 +115,12 @@ def test_a_job_knows_when_it_was_committed_and_done(bench: Bench) -> None:
 def test_the_end_of_a_job_closes_its_fence(bench: Bench, state: JobState) -> None:
     bench.bring_to(state)
     assert bench.fence.is_closed
+
+
+def test_a_fence_that_is_for_the_next_job_too_stays_open(bench: Bench) -> None:
+    bench.fence.is_lasting = True
+    bench.bring_to(JobState.SIGNALLED)
+    assert not bench.fence.is_closed
 
 
 def test_a_committed_job_keeps_its_fence_open(bench: Bench) -> None:

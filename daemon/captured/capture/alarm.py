@@ -40,21 +40,20 @@ class Alarm:
     every frame, as a fence's deadline is, costs the loop one timer in all its time.
     """
 
+    __slots__ = ("_callback", "_clock", "_deadline_ns", "_timer", "_timer_ns", "is_set")
+
     def __init__(self, clock: Clock, callback: Callable[[], None]) -> None:
+        self.is_set = False
+        """Whether it is going to ring."""
         self._clock = clock
         self._callback = callback
         self._timer: Cancellable | None = None
         self._timer_ns = 0
         self._deadline_ns = 0
 
-    @property
-    def is_set(self) -> bool:
-        """Whether it is going to ring."""
-        return self._deadline_ns > 0
-
     def set_at(self, deadline_ns: int) -> None:
         """Ring at a CLOCK_MONOTONIC time, and not at the one that was set before."""
-        self._deadline_ns = deadline_ns
+        self._deadline_ns, self.is_set = deadline_ns, True
         if self._timer is None or deadline_ns < self._timer_ns:
             self._start(deadline_ns)
 
@@ -64,7 +63,7 @@ class Alarm:
 
     def clear(self) -> None:
         """Do not ring. Twice is fine."""
-        self._deadline_ns = 0
+        self.is_set = False
 
     def _start(self, deadline_ns: int) -> None:
         if self._timer is not None:
@@ -74,9 +73,10 @@ class Alarm:
 
     def _ring(self) -> None:
         self._timer = None
-        deadline_ns = self._deadline_ns
-        if deadline_ns > self._timer_ns:
-            self._start(deadline_ns)
-        elif deadline_ns:
-            self._deadline_ns = 0
+        if not self.is_set:
+            return
+        if self._deadline_ns > self._timer_ns:
+            self._start(self._deadline_ns)
+        else:
+            self.is_set = False
             self._callback()

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from capturectl.errors import CaptureError
     from captured.capture.outlet import Outlet
     from captured.capture.pool import Pool, Slot
-    from captured.capture.source import Vblank
 
 NEVER = 2**63 - 1
 """A time that does not come."""
@@ -30,7 +29,8 @@ class Picture(NamedTuple):
     time_commit_ns: int
     time_done_ns: int
     """0 while it is being written."""
-    vblank: Vblank
+    vblank: tuple[int, int]
+    """As a `Vblank`."""
 
 
 class Subscriber(Holder, Protocol):
@@ -69,14 +69,10 @@ class Audience:
         """Start with nobody; a slot may be held for `lease_ns` for sure."""
         self._lease_ns = lease_ns
         self._subscribers: dict[Subscriber, None] = {}
-        self._early_count = 0
+        self.early_count = 0
+        """How many take pictures before they are written."""
         self.is_handing_out = False
         """Whether subscribers are being called: they may answer at once."""
-
-    @property
-    def early_count(self) -> int:
-        """How many take pictures before they are written."""
-        return self._early_count
 
     def __len__(self) -> int:
         return len(self._subscribers)
@@ -92,7 +88,7 @@ class Audience:
         """Serve a subscriber with pictures after the newest."""
         subscriber.seen, subscriber.served_ns = newest, now_ns
         self._subscribers[subscriber] = None
-        self._early_count += subscriber.is_early
+        self.early_count += subscriber.is_early
 
     def remove(self, subscriber: Subscriber) -> bool:
         """Serve it no more; False when it was not served anyway."""
@@ -100,13 +96,13 @@ class Audience:
             del self._subscribers[subscriber]
         except KeyError:
             return False
-        self._early_count -= subscriber.is_early
+        self.early_count -= subscriber.is_early
         return True
 
     def dismiss(self) -> list[Subscriber]:
         """Serve nobody any more; return who was served."""
         subscribers, self._subscribers = list(self._subscribers), {}
-        self._early_count = 0
+        self.early_count = 0
         return subscribers
 
     def first_due_ns(self, now_ns: int) -> int:
@@ -123,12 +119,10 @@ class Audience:
 
     def hand_out(self, picture: Picture, pool: Pool, now_ns: int, outlet: Outlet) -> None:
         """Lend the newest picture to all who are due."""
-        sequence = picture.sequence
-        due = [
-            subscriber
-            for subscriber in self._served(pool, now_ns)
-            if subscriber.due_ns <= now_ns and subscriber.seen < sequence
-        ]
+        sequence, due = picture.sequence, []
+        for subscriber in self._subscribers if pool.spare > SLACK else self._served(pool, now_ns):
+            if subscriber.due_ns <= now_ns and subscriber.seen < sequence:
+                due.append(subscriber)  # noqa: PERF401 - a comprehension is a call
         if due:
             self._lend(picture, outlet.deliver(picture, due), now_ns)
 

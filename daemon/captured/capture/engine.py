@@ -10,7 +10,7 @@ from capturectl.typed import NamedTuple
 from captured import log
 from captured.capture.alarm import Alarm
 from captured.capture.audience import NEVER, Audience, Picture
-from captured.capture.job import JobState, WritebackJob
+from captured.capture.job import WritebackJob
 from captured.capture.ledger import NoLedger
 from captured.capture.outlet import NoOutlet
 from captured.capture.pacing import Pace
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from captured.capture.ledger import Ledger
     from captured.capture.outlet import Outlet
     from captured.capture.pacing import Policy
-    from captured.capture.source import FenceResult, Geometry, Source
+    from captured.capture.source import Fence, Geometry, Source
 
 
 _BUSY_RETRY_S = 0.001
@@ -55,6 +55,10 @@ class Step(Enum):
     DOUBTED = auto()
     """A job was lost: drivers then signal later fences for earlier jobs. Each capture is now
     a proof: its poisoned buffer must come back written, by its own fence."""
+
+
+_IN_STEP = Step.IN_STEP
+"""Each look through the class costs a call, and this is looked at for every frame."""
 
 
 class Settings(NamedTuple):
@@ -136,7 +140,9 @@ class Engine:
         """Whether the source is another than subscribers were told of."""
         self._suspended_ns = 0
         self._former: Geometry | None = None
-        self._deadline = Alarm(clock, self._deadline_passed)
+        self._lasting: Fence | None = None
+        """Watched from one capture to the next."""
+        self._deadline = Alarm(clock, self._look_at_deadline)
         self._pause = Alarm(clock, self.pump)
         self._due = Alarm(clock, self.pump)
         self._linger = Alarm(clock, self.detach)
@@ -380,6 +386,7 @@ class Engine:
             self.outlet.pool_freed(pool.generation)
 
     def _detach_source(self) -> None:
+        self._forget_lasting()
         if self._source.is_attached:
             self._source.detach()
             self.outlet.detached()
@@ -479,17 +486,19 @@ class Engine:
     def pump(self) -> None:
         """Start the next job when somebody wants a picture and it is time for one."""
         pool = self._pool
-        if pool is None or self._pause.is_set or not self._is_time():
+        if pool is None or self._pause.is_set or (self._jobs and not self._may_overlap()):
             return
         if self._audience.is_handing_out:
             return  # a subscriber answers in the middle; whoever hands out pumps at the end
-        if not self._is_wanted():
-            self._busy_since_ns = 0
-            return
-        if pool.spare <= SLACK and not self._is_wanted_still(pool):
+        now_ns = self._clock.now_ns()
+        due_ns = self._audience.first_due_ns(now_ns)
+        if due_ns <= now_ns and pool.spare <= SLACK:
+            due_ns = self._make_room(pool, now_ns)
+        if due_ns > now_ns:
+            self._wait_until(due_ns)
             return
         try:
-            self._start(pool)
+            self._start(pool, now_ns)
         except SourceBusy:
             self._back_off()
         except CaptureError as error:
@@ -497,60 +506,63 @@ class Engine:
         except OSError as error:
             self._suspend(_commit_failed(self.name, error))
 
-    def _is_time(self) -> bool:
+    def _may_overlap(self) -> bool:
         """Whether those under way leave room for another; in doubt there is one at a time."""
-        jobs = self._jobs
-        if not jobs:
-            return True
-        may_overlap = self._flip_fd is None and self._step is Step.IN_STEP
-        return may_overlap and len(jobs) < self._depth
+        may_overlap = self._flip_fd is None and self._step is _IN_STEP
+        return may_overlap and len(self._jobs) < self._depth
 
-    def _is_wanted_still(self, pool: Pool) -> bool:
-        """Make room, and say whether those who want a picture were not cut off at that."""
-        self._revoked += self._audience.make_room(pool, self._clock.now_ns())
-        return self._is_wanted()
+    def _make_room(self, pool: Pool, now_ns: int) -> int:
+        """Make room, and say when a picture is due: who wanted one may be cut off at that."""
+        self._revoked += self._audience.make_room(pool, now_ns)
+        return self._audience.first_due_ns(now_ns)
 
-    def _is_wanted(self) -> bool:
-        """Say whether a picture is due; if only later, come back then."""
-        now_ns = self._clock.now_ns()
-        due_ns = self._audience.first_due_ns(now_ns)
-        if due_ns <= now_ns:
-            return True
+    def _wait_until(self, due_ns: int) -> None:
+        """Nobody wants a picture before that; come back then."""
+        self._busy_since_ns = 0
         if due_ns < NEVER:
             self._due.set_at(due_ns)
-        return False
 
-    def _start(self, pool: Pool) -> None:
+    def _start(self, pool: Pool, now_ns: int) -> None:
         slot = pool.take()
         if slot is None:
             # Readers' fences are pending on every free slot.
             self._pause.set_in(_READERS_RETRY_S)
             return
         if slot.is_tainted:
-            slot = self._renew(slot, pool)
-        job = WritebackJob(self._number + 1)
-        job.prepare(slot)
-        if self._step is Step.DOUBTED:
+            slot, now_ns = self._renew(slot, pool), self._clock.now_ns()
+        number = self._number + 1
+        job = WritebackJob(number, slot)
+        if self._step is not _IN_STEP:
             slot.memory.poison()
-        now_ns = self._clock.now_ns()
-        self.ledger.note_commit(slot, job.number, self._missed, self._captured, now_ns)
+        self.ledger.note_commit(slot, number, self._missed, self._captured, now_ns)
         try:
-            fence = self._source.commit(slot.memory, job.number)
+            fence = self._source.commit(slot.memory, number)
         except BaseException:
             job.refused()
             slot.give_back()
             raise
         job.committed(fence, now_ns)
         self._busy_since_ns = 0
-        self._number = job.number
+        self._number = number
         self._jobs.append(job)
-        self._clock.watch_first(fence.fileno(), self._fence_ended)
-        if len(self._jobs) == 1:
+        if fence is not self._lasting:
+            self._watch(fence)
+        if not self._deadline.is_set:
             self._deadline.set_at(now_ns + self._fence_deadline_ns)
         if self._depth > 1:
             self._await_flip()
-        if self._audience.early_count and self._step is Step.IN_STEP:
+        if self._audience.early_count and self._step is _IN_STEP:
             self._announce(job, slot, fence.fileno(), pool)
+
+    def _watch(self, fence: Fence) -> None:
+        self._clock.watch_first(fence.fileno(), self._fence_ended)
+        if fence.is_lasting:
+            self._lasting = fence
+
+    def _forget_lasting(self) -> None:
+        fence, self._lasting = self._lasting, None
+        if fence is not None:
+            self._clock.unwatch(fence.fileno())
 
     def _await_flip(self) -> None:
         """Come back when the vblank of the last commit has passed; before, another is refused."""
@@ -599,49 +611,42 @@ class Engine:
     # -- the end of a job ---------------------------------------------------------------------
 
     def _fence_ended(self, events: int) -> None:
-        if not self._jobs:
+        jobs = self._jobs
+        if not jobs:
+            self._forget_lasting()  # it goes on, and nobody wants a picture
             return
-        job = self._jobs[0]
-        if job.fence is None:
+        job = jobs[0]
+        fence = job.fence
+        if fence is None:
             return
         try:
-            result = job.fence.read_result()
+            status, done_ns = fence.read_result()
         except OSError as error:
             self._source_gone(error)
             return
-        if result.status == 0:
+        if status == 0:
             return
-        self._end_job(job, result)
+        if not fence.is_lasting:
+            self._clock.unwatch(fence.fileno())
+        del jobs[0]
+        job.ended(status, done_ns)
         if self._policy.settle_s:
             self._pause.set_in(self._policy.settle_s)
-        if job.state is not JobState.SIGNALLED:
-            self._fail_job(job, result)
-        elif self._step is Step.IN_STEP or self._is_proved(job):
+        if status < 0:
+            self._fail_job(job, status)
+        elif self._step is _IN_STEP or self._is_proved(job):
             self._failures = self._refusals = 0
             self._publish(job)
         self.pump()
 
-    def _end_job(self, job: WritebackJob, result: FenceResult) -> None:
-        self._stop_watching(job)
-        self._jobs.remove(job)
-        job.ended(result)
-        if self._jobs:
-            self._deadline.set_at(self._jobs[0].time_commit_ns + self._fence_deadline_ns)
-        else:
-            self._deadline.clear()
-
-    def _stop_watching(self, job: WritebackJob) -> None:
-        if job.fence is not None:
-            self._clock.unwatch(job.fence.fileno())
-
-    def _fail_job(self, job: WritebackJob, result: FenceResult) -> None:
+    def _fail_job(self, job: WritebackJob, status: int) -> None:
         self._missed += 1
         self._failures += 1
         slot = _slot_of(job)
         self._take_back(slot)
         slot.give_back()
         log.warning(
-            "%s: capture %d failed, errno %d", self.name, job.number, -result.status,
+            "%s: capture %d failed, errno %d", self.name, job.number, -status,
             output=self.name, sequence=job.number, code="failed-capture",
         )  # fmt: skip
         if self._failures >= _FAILURES_LIMIT:
@@ -660,9 +665,17 @@ class Engine:
 
     # -- after a lost job -----------------------------------------------------------------------
 
-    def _deadline_passed(self) -> None:
+    def _look_at_deadline(self) -> None:
+        """See whether a job is lost; the alarm was set for an earlier one, as a rule."""
         if not self._jobs:
-            return
+            return  # the next one sets it
+        deadline_ns = self._jobs[0].time_commit_ns + self._fence_deadline_ns
+        if deadline_ns > self._clock.now_ns():
+            self._deadline.set_at(deadline_ns)
+        else:
+            self._deadline_passed()
+
+    def _deadline_passed(self) -> None:
         number = self._jobs[0].number
         self._lost += 1
         log.error(
@@ -731,11 +744,17 @@ class Engine:
         self._abandon_jobs()
         self._give_up(_commit_failed(self.name, error))
 
+    def _stop_watching(self, job: WritebackJob) -> None:
+        if job.fence is not None and not job.fence.is_lasting:
+            self._clock.unwatch(job.fence.fileno())
+
     def _drain_jobs(self) -> None:
         for job in list(self._jobs):
             if job.fence is None or not job.fence.wait(_DRAIN_S):
                 break
-            self._end_job(job, job.fence.read_result())
+            self._stop_watching(job)
+            self._jobs.remove(job)
+            job.ended(*job.fence.read_result())
             slot = _slot_of(job)
             self._take_back(slot)
             slot.give_back()
@@ -765,17 +784,15 @@ class Engine:
     # -- handing out --------------------------------------------------------------------------
 
     def _publish(self, job: WritebackJob) -> None:
-        pool = self._pool
-        if pool is None:
+        pool, slot = self._pool, job.slot
+        if pool is None or slot is None:
             return
-        slot = _slot_of(job)
         pool.publish(slot)
         self._captured += 1
-        audience, number, asked_ns = self._audience, job.number, job.time_commit_ns
+        audience, number = self._audience, job.number
+        asked_ns, done_ns = job.time_commit_ns, job.time_done_ns
         vblank = self._source.vblank_of(number)
-        self._picture = picture = Picture(
-            slot, number, self._missed, asked_ns, job.time_done_ns, vblank
-        )
+        self._picture = picture = Picture(slot, number, self._missed, asked_ns, done_ns, vblank)
         now_ns = self._clock.now_ns()
         if pool.spare <= SLACK:
             self._revoked += audience.make_room(pool, now_ns)
@@ -784,7 +801,7 @@ class Engine:
             audience.hand_out(picture, pool, now_ns, self.outlet)
         finally:
             audience.is_handing_out = False
-        self.timings.note(asked_ns, job.time_done_ns, self._clock.now_ns())
+        self.timings.note(asked_ns, done_ns, self._clock.now_ns())
 
 
 def _slot_of(job: WritebackJob) -> Slot:

@@ -8,7 +8,7 @@ from enum import Enum, auto
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from captured.capture.pool import Slot
-    from captured.capture.source import Fence, FenceResult
+    from captured.capture.source import Fence
 
 
 class JobState(Enum):
@@ -28,17 +28,25 @@ class JobState(Enum):
     """The fence missed its deadline: the source may still write, some time."""
 
 
+# Each look through the class costs a call, and these are looked at for every frame.
+_IDLE, _PREPARED, _COMMITTED, _SIGNALLED = (
+    JobState.IDLE, JobState.PREPARED, JobState.COMMITTED, JobState.SIGNALLED,
+)  # fmt: skip
+
+
 class WritebackJob:
     """One capture, from a slot to a picture. Used once.
 
     Ownership: borrows the slot, owns the fence until the job ends.
     """
 
-    def __init__(self, number: int) -> None:
-        """Start at IDLE; `number` is the stream's count of captures."""
+    __slots__ = ("fence", "number", "slot", "state", "time_commit_ns", "time_done_ns")
+
+    def __init__(self, number: int, slot: Slot | None = None) -> None:
+        """Start at IDLE, or PREPARED with a slot; `number` is the stream's count of captures."""
         self.number = number
-        self.state = JobState.IDLE
-        self.slot: Slot | None = None
+        self.state = _IDLE if slot is None else _PREPARED
+        self.slot = slot
         self.fence: Fence | None = None
         self.time_commit_ns = 0
         self.time_done_ns = 0
@@ -50,34 +58,38 @@ class WritebackJob:
 
     def committed(self, fence: Fence, now_ns: int) -> None:
         """The source took it."""
-        self._step(JobState.PREPARED, JobState.COMMITTED)
-        self.fence, self.time_commit_ns = fence, now_ns
+        if self.state is not _PREPARED:
+            raise self._cannot_become(_COMMITTED)
+        self.state, self.fence, self.time_commit_ns = _COMMITTED, fence, now_ns
 
     def refused(self) -> None:
         """The source did not take it."""
         self._step(JobState.PREPARED, JobState.FAILED)
 
-    def ended(self, result: FenceResult) -> None:
-        """The fence has ended, well or not."""
-        good = result.status > 0
-        self._step(JobState.COMMITTED, JobState.SIGNALLED if good else JobState.FAILED)
-        self.time_done_ns = result.time_done_ns
-        self._drop_fence()
+    def ended(self, status: int, time_done_ns: int) -> None:
+        """The fence has ended, well or not: see `FenceResult`."""
+        new = _SIGNALLED if status > 0 else JobState.FAILED
+        if self.state is not _COMMITTED:
+            raise self._cannot_become(new)
+        self.state, self.time_done_ns = new, time_done_ns
+        fence, self.fence = self.fence, None
+        if fence is not None and not fence.is_lasting:
+            fence.close()
 
     def lost(self) -> None:
         """The deadline passed."""
         self._step(JobState.COMMITTED, JobState.LOST)
-        self._drop_fence()
-
-    def _step(self, expected: JobState, new: JobState) -> None:
-        if self.state is not expected:
-            raise RuntimeError(f"{self!r} cannot become {new.name}")
-        self.state = new
-
-    def _drop_fence(self) -> None:
         fence, self.fence = self.fence, None
         if fence is not None:
             fence.close()
+
+    def _step(self, expected: JobState, new: JobState) -> None:
+        if self.state is not expected:
+            raise self._cannot_become(new)
+        self.state = new
+
+    def _cannot_become(self, new: JobState) -> RuntimeError:
+        return RuntimeError(f"{self!r} cannot become {new.name}")
 
     def __repr__(self) -> str:
         return f"<WritebackJob {self.number} {self.state.name}>"

@@ -20,7 +20,7 @@ from capturectl.errors import UsageError
 from capturectl.fd import OwnedFd
 from capturectl.fourcc import MODIFIER_LINEAR, fourcc_code
 from capturectl.protocol import Source as SourceKind
-from captured.capture.source import FenceResult, Geometry, Plane, Vblank
+from captured.capture.source import Geometry, Plane
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -165,36 +165,14 @@ class PatternMemory:
 
 
 class PatternFence:
-    """Signals at the next frame of the pattern's clock. Borrows the source."""
+    """A timer that ticks once a frame: each capture is due at the next tick.
 
-    def __init__(self, clock: _FrameClock, asked_ns: int) -> None:
-        self._clock = clock
-        self._asked_ns = asked_ns
+    One for all captures, which come one after the other. Ticks until `end()`.
 
-    def fileno(self) -> int:
-        """Polls readable when the picture is due."""
-        return self._clock.fileno()
+    Ownership: owns its fd; the source has it.
+    """
 
-    def read_result(self) -> FenceResult:
-        """Say whether the picture is due."""
-        due_ns = self._clock.read_ns()
-        return FenceResult(1, due_ns) if due_ns > self._asked_ns else _PENDING
-
-    def wait(self, timeout: float) -> bool:
-        """Wait so many seconds at most for it."""
-        poller = select.poll()
-        poller.register(self.fileno(), select.POLLIN)
-        return bool(poller.poll(timeout * 1000))
-
-    def close(self) -> None:
-        """Do nothing: the clock is the source's."""
-
-
-_PENDING = FenceResult(0, 0)
-
-
-class _FrameClock:
-    """A timer that ticks once a frame. Open until `close()`; owns its fd."""
+    is_lasting = True
 
     def __init__(self, period_ns: int) -> None:
         self._period_ns = period_ns
@@ -202,32 +180,40 @@ class _FrameClock:
         self._fd = self._timer.fileno()
         self.tick_ns = time.monotonic_ns() // period_ns * period_ns
         """The last tick that was read."""
+        self.asked_ns = self.tick_ns
+        """Since when a picture is wanted."""
         _set_timer(self._fd, self.tick_ns + period_ns, period_ns)
 
     def fileno(self) -> int:
         """Polls readable when it has ticked since the last read."""
         return self._fd
 
-    def read_ns(self) -> int:
-        """Return the time of the last tick; that of the one before if there was none since."""
+    def read_result(self) -> tuple[int, int]:
+        """Say whether the picture is due, and since when."""
         try:
             os.read(self._fd, 8)
         except BlockingIOError:
-            return self.tick_ns
-        now_ns = time.monotonic_ns()
-        self.tick_ns = now_ns - now_ns % self._period_ns
-        return self.tick_ns
+            pass  # it has not ticked since the last read
+        else:
+            now_ns = time.monotonic_ns()
+            self.tick_ns = now_ns - now_ns % self._period_ns
+        return (1, self.tick_ns) if self.tick_ns > self.asked_ns else _PENDING
 
-    def ask_ns(self) -> int:
-        """Return the time, all ticks up to which are read."""
-        now_ns = time.monotonic_ns()
-        if now_ns - self.tick_ns >= self._period_ns:
-            self.read_ns()
-        return now_ns
+    def wait(self, timeout: float) -> bool:
+        """Wait so many seconds at most for it."""
+        poller = select.poll()
+        poller.register(self._fd, select.POLLIN)
+        return bool(poller.poll(timeout * 1000))
 
     def close(self) -> None:
+        """Do nothing: the next capture has it as well."""
+
+    def end(self) -> None:
         """Stop ticking. Twice is fine."""
         self._timer.close()
+
+
+_PENDING = 0, 0
 
 
 class PatternSource:
@@ -244,24 +230,24 @@ class PatternSource:
         """Describe it; nothing is allocated yet."""
         self._geometry = geometry
         self._period_ns = 10**12 // geometry.refresh_mhz
-        self._clock: _FrameClock | None = None
+        self._fence: PatternFence | None = None
 
     @property
     def is_attached(self) -> bool:
         """Whether its clock ticks."""
-        return self._clock is not None
+        return self._fence is not None
 
     def attach(self) -> Geometry:
         """Start the clock."""
-        if self._clock is None:
-            self._clock = _FrameClock(self._period_ns)
+        if self._fence is None:
+            self._fence = PatternFence(self._period_ns)
         return self._geometry
 
     def detach(self) -> None:
         """Stop the clock. Twice is fine."""
-        clock, self._clock = self._clock, None
-        if clock is not None:
-            clock.close()
+        fence, self._fence = self._fence, None
+        if fence is not None:
+            fence.end()
 
     def allocate(self) -> PatternMemory:
         """Make memory for one picture."""
@@ -269,10 +255,14 @@ class PatternSource:
 
     def commit(self, memory: Memory, number: int) -> PatternFence:
         """Draw a picture, due at the next frame of the clock."""
-        if not isinstance(memory, PatternMemory) or self._clock is None:
+        fence = self._fence
+        if not isinstance(memory, PatternMemory) or fence is None:
             raise TypeError("memory of another source")
         memory.draw(number)
-        return PatternFence(self._clock, self._clock.ask_ns())
+        fence.asked_ns = now_ns = time.monotonic_ns()
+        if now_ns - fence.tick_ns >= self._period_ns:
+            fence.read_result()  # the ticks before it are not for it
+        return fence
 
     def flip_fd(self) -> int | None:
         """None: the timer is fence and vblank in one."""
@@ -282,10 +272,10 @@ class PatternSource:
         """Whatever was committed last has."""
         return True
 
-    def vblank_of(self, number: int) -> Vblank:
+    def vblank_of(self, number: int) -> tuple[int, int]:
         """Return the frame of the clock that the last picture was due at."""
-        due_ns = self._clock.tick_ns if self._clock else 0
-        return Vblank(due_ns // self._period_ns, due_ns)
+        due_ns = self._fence.tick_ns if self._fence else 0
+        return due_ns // self._period_ns, due_ns
 
 
 @cache

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from capturectl.protocol import Source as SourceKind
-    from captured.capture.source import Fence, Geometry, Memory, Source, Vblank
+    from captured.capture.source import Fence, Geometry, Memory, Source
 
 _Result = TypeVar("_Result")
 _GONE = frozenset({errno.ENODEV, errno.ENXIO})
@@ -109,7 +109,7 @@ class ReplaceableSource:
         """Ask the source; errors as of it."""
         return self._need().has_flipped(number)
 
-    def vblank_of(self, number: int) -> Vblank:
+    def vblank_of(self, number: int) -> tuple[int, int]:
         """Ask the source; without one nothing is known."""
         return self._source.vblank_of(number) if self._source else NO_VBLANK
 

@@ -70,11 +70,15 @@ class FenceResult(NamedTuple):
 class Fence(Protocol):
     """Signals when one capture has ended. Owned by the job."""
 
+    @property
+    def is_lasting(self) -> bool:
+        """Whether it is the source's, which has it for all captures, one after the other."""
+
     def fileno(self) -> int:
         """An fd that polls readable when the capture has ended."""
 
-    def read_result(self) -> FenceResult:
-        """Say how the capture stands."""
+    def read_result(self) -> tuple[int, int]:
+        """Say how the capture stands: a `FenceResult`, or a plain tuple of the same."""
 
     def wait(self, timeout: float) -> bool:
         """Wait so many seconds at most; False when the capture has not ended by then."""
@@ -147,5 +151,5 @@ class Source(Protocol):
     def has_flipped(self, number: int) -> bool:
         """Take in what `flip_fd` reads, and say whether a commit's vblank has passed."""
 
-    def vblank_of(self, number: int) -> Vblank:
-        """Say when the picture of an ended capture was shown."""
+    def vblank_of(self, number: int) -> tuple[int, int]:
+        """Say when the picture of an ended capture was shown: a `Vblank`, or a tuple like it."""

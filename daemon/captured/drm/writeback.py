@@ -77,6 +77,8 @@ class FlipQueue:
 class WritebackFence:
     """The out-fence of one job. Owns its sync_file."""
 
+    is_lasting = False
+
     def __init__(self, sync_file: SyncFile) -> None:
         self._sync_file = sync_file
 
