@@ -47,10 +47,9 @@ int main(int argc, char **argv)
         struct epoll_event e = { EPOLLIN, { .u32 = i } };
         epoll_ctl(ep, EPOLL_CTL_ADD, fds[i], &e);
     }
-    puts("begun");
-    fflush(stdout);
-    uint64_t end = now() + (uint64_t)(atof(argv[3]) * 1e9);
-    while (now() < end) {
+    /* Counted from the first frame on: the server makes its pool before that. */
+    uint64_t end = 0, patience = now() + 30 * 1000000000ull;
+    while (now() < (end ? end : patience)) {
         struct epoll_event got[64];
         int n = epoll_wait(ep, got, 64, 100);
         for (int i = 0; i < n; i++) {
@@ -61,6 +60,11 @@ int main(int argc, char **argv)
             struct frame *f = (struct frame *)data;
             if (f->h.code != FRAME)
                 continue;
+            if (!end) {
+                puts("begun");
+                fflush(stdout);
+                end = now() + (uint64_t)(atof(argv[3]) * 1e9);
+            }
             if (taken < SAMPLES)
                 samples[taken++] = (now() - f->done_ns) / 1e3f;
             if (!frames[who]++ && !missed_first)
