@@ -53,6 +53,7 @@ bench: venv kernel ## figures: fan-out against C, bad clients, memory, start-up,
 	@$(VM) -d 1800 -- $(BIN)/python -m tests.bench.guest
 	@$(VM) -s -d 600 -- $(BIN)/python -m tests.bench.restart
 	@$(VM) -- $(BIN)/python -m tests.bench.peers
+	@$(VM) -c vkms-lossy -- $(BIN)/python -m tests.bench.pause
 
 man: venv ## the manual pages, under build/man
 	@$(BIN)/python -m docs.man build/man
