@@ -66,14 +66,14 @@ _TAKEN = (SlotState.LENT, SlotState.QUARANTINED)
 
 
 class Slot:
-    """One buffer of the pool. Changes hands only through its methods and those of its pool.
+    """One buffer of the pool. Changes hands only through its methods.
 
     Ownership: owns its memory.
     """
 
     __slots__ = (
-        "generation", "index", "is_newest", "is_tainted", "lent_at_ns", "memory", "place",
-        "poller", "readers", "state", "told",
+        "_poller", "generation", "index", "is_newest", "is_tainted", "lent_at_ns", "memory",
+        "place", "readers", "state", "told",
     )  # fmt: skip
 
     def __init__(self, index: int, generation: int, memory: Memory, place: int = NOWHERE) -> None:
@@ -82,7 +82,7 @@ class Slot:
         self.place = place
         """Where it is in its pool; another slot may come there after it."""
         self.memory = memory
-        self.state = SlotState.FREE
+        self.state = _FREE
         self.readers = 0
         """How many clients have it, or wait for its fence."""
         self.lent_at_ns = 0
@@ -93,12 +93,12 @@ class Slot:
         """Whether it holds the newest picture of its pool."""
         self.is_tainted = False
         """Whether somebody may read it who may not any more: it wants to be replaced."""
-        self.poller = None
+        self._poller = None
         """Looks at its readers' fences; None where there can be none."""
         if memory.takes_fences:
-            self.poller = select.poll()
+            self._poller = select.poll()
             for plane in memory.planes:
-                self.poller.register(plane.dmabuf.fileno(), select.POLLOUT)
+                self._poller.register(plane.dmabuf.fileno(), select.POLLOUT)
 
     def take(self) -> None:
         """FREE -> PENDING: a job is going to write."""
@@ -108,7 +108,7 @@ class Slot:
 
     def give_back(self) -> None:
         """PENDING -> FREE: the job wrote nothing."""
-        self._step(SlotState.PENDING, SlotState.FREE)
+        self._step(_PENDING, _FREE)
 
     def written(self) -> None:
         """PENDING -> READY, or LENT where some were told before: it holds a picture."""
@@ -118,7 +118,7 @@ class Slot:
 
     def quarantine(self) -> None:
         """PENDING -> QUARANTINED: its job was lost."""
-        self._step(SlotState.PENDING, SlotState.QUARANTINED)
+        self._step(_PENDING, SlotState.QUARANTINED)
 
     def lend(self, holders: Sequence[Holder], now_ns: int) -> None:
         """READY or LENT -> LENT, PENDING stays: clients more read it, or wait for its fence."""
@@ -149,15 +149,15 @@ class Slot:
 
     def hold(self) -> None:
         """FREE or LENT -> LENT: the daemon itself is a reader, until `returned`."""
-        if self.state is SlotState.FREE:
-            self.state = SlotState.LENT
-        elif self.state is not SlotState.LENT:
+        if self.state is _FREE:
+            self.state = _LENT
+        elif self.state is not _LENT:
             raise RuntimeError(f"{self!r} cannot be held")
         self.readers += 1
 
     def free(self) -> None:
         """READY -> FREE: a newer picture exists."""
-        self._step(SlotState.READY, SlotState.FREE)
+        self._step(_READY, _FREE)
 
     def is_idle(self) -> bool:
         """Whether every reader's fence on the memory has ended.
@@ -165,7 +165,7 @@ class Slot:
         Kernel: a dma-buf polls writable when all its fences have signalled
         (drivers/dma-buf/dma-buf.c, dma_buf_poll); no writeback driver waits for them.
         """
-        poller = self.poller
+        poller = self._poller
         return poller is None or len(poller.poll(0)) == len(self.memory.planes)
 
     def _step(self, expected: SlotState, new: SlotState) -> None:
@@ -241,8 +241,8 @@ class Pool:
     def take(self) -> Slot | None:
         """Return a slot for the next job, now PENDING; None when none is free."""
         for slot in self._slots:
-            if slot.state is _FREE and (slot.poller is None or slot.is_idle()):
-                slot.state = _PENDING  # as `take` does
+            if slot.state is _FREE and slot.is_idle():
+                slot.take()
                 return slot
         return None
 
@@ -263,16 +263,14 @@ class Pool:
 
     def publish(self, slot: Slot) -> None:
         """Make a written slot the newest; the one before is freed if nobody has it."""
-        if slot.state is not _PENDING:
-            slot.written()  # which refuses it
-        slot.state = _LENT if slot.readers else _READY  # as that does
+        slot.written()
         slot.is_newest = True
         before, self.newest = self.newest, slot
         if before is None:
             return
         before.is_newest = False
         if before.state is _READY:
-            before.state = _FREE  # as `free` does
+            before.free()
         elif before.state is _LENT:
             self.spare -= 1
 
