@@ -18,6 +18,7 @@ from capturectl.protocol import ByeReason, ErrorCode, ErrorFlag, Source, State
 from capturectl.transport import Transport
 from captured.capture.engine import Engine, Settings
 from captured.capture.pacing import Policy
+from captured.capture.pool import RESERVE
 from captured.server.access import Access, Rule
 from captured.server.hub import Hub
 from captured.server.peer import Peer
@@ -644,11 +645,16 @@ def press(world: World, client: Client) -> list[Received]:
     """Let another client need all that the pool has; return what the first one hears."""
     other = greeted(world)
     world.ask(other, subscribe(credits=4))
-    for _ in range(2 * POOL_SIZE):
-        if world.source.is_writing:
-            world.finish(other)
+    fill_pool(world, other)
     other.session.close()
     return client.read()
+
+
+def fill_pool(world: World, client: Client) -> None:
+    """Let a client that has subscribed take all that the pool has."""
+    for _ in range(2 * POOL_SIZE):
+        if world.source.is_writing:
+            world.finish(client)
 
 
 def test_a_client_hears_which_frame_was_taken_back(world: World, client: Client) -> None:
@@ -784,6 +790,66 @@ def test_a_client_that_does_not_read_does_not_hold_up_another(
     world.clog(client)
     world.finish(other)
     assert "FRAME" in names(world.finish(other))
+
+
+# -- leaving while frames are handed out or taken back -----------------------------------------
+
+
+def assert_all_is_back(world: World) -> None:
+    """Every buffer is free but for the newest, and the pool knows it."""
+    pool = world.engine.pool
+    assert pool is not None
+    assert [slot.readers for slot in pool.slots] == [0] * POOL_SIZE
+    spare = pool.spare
+    pool.recount()
+    assert spare == pool.spare == POOL_SIZE - RESERVE
+
+
+def watch(world: World, client: Client) -> None:
+    world.ask(client, protocol.WATCH.pack(protocol.Watch(1)))
+
+
+def test_a_watcher_that_overflows_while_its_frame_is_taken_back_gives_it_back_once(
+    world: World, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watcher, other = greeted(world), greeted(world)
+    world.ask(client, subscribe(credits=2))
+    world.ask(watcher, subscribe(credits=2))
+    for _ in range(3):
+        world.finish(client)  # it has 1 and 2, the watcher 2 and 3; none is given back
+    watch(world, watcher)
+    world.ask(other, subscribe(credits=4))
+    world.clog(watcher)
+    room_for_one = len(watcher.session._outbox) + 1
+    monkeypatch.setattr("captured.server.session._OUTBOX_LIMIT", room_for_one)
+    world.reactor.advance(0.5)  # longer than a lease, shorter than a fence may take
+    fill_pool(world, other)  # the watcher is told of 1, and then of 2
+    assert watcher.session not in world.hub.sessions.values()
+    client.session.close()
+    other.session.close()
+    assert_all_is_back(world)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_watcher_that_overflows_while_frames_are_handed_out_leaves_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, first: bool
+) -> None:
+    watcher = greeted(world)
+    ending = [greeted(world) for _ in range(120)]
+    monkeypatch.setattr("captured.server.session._OUTBOX_LIMIT", 2)
+    order = [watcher, *ending] if first else [*ending, watcher]
+    watch(world, watcher)
+    for one in order:
+        one.send(subscribe(frames=0 if one is watcher else 2))
+        world.reactor.turn()
+        watcher.read()
+    for _ in range(3):  # the watcher, who does not read, is told of all that end at once
+        world.source.finish()
+        world.reactor.turn()
+    assert watcher.session not in world.hub.sessions.values()
+    for one in ending:
+        one.session.close()
+    assert_all_is_back(world)
 
 
 # -- releases by their bytes ------------------------------------------------------------------

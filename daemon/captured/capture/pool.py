@@ -295,12 +295,13 @@ class Pool:
 
     def revoke(self, slot: Slot, *, is_overdue: bool) -> int:
         """Take a slot back from all who hold it, and tell them; return how many those were."""
-        holders = [holder for told in slot.told for holder in told if holder.holds(slot)]
-        for _ in holders:
-            self.returned(slot)
-        for holder in holders:  # one of them may leave at this, and give back what else it has
-            holder.revoked(slot, is_overdue=is_overdue)
-        return len(holders)
+        revoked = 0
+        for holder in [holder for told in slot.told for holder in told]:
+            if holder.holds(slot):
+                self.returned(slot)
+                holder.revoked(slot, is_overdue=is_overdue)
+                revoked += 1
+        return revoked
 
     def overdue(self, before_ns: int) -> Iterator[Slot]:
         """Yield the slots, but the newest, whose leases all began before a time; oldest first."""

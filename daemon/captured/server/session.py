@@ -63,10 +63,10 @@ class Session:
     """
 
     __slots__ = (
-        "_events", "_hello_timer", "_hub", "_outbox", "_reactor", "_read", "_revocations",
-        "_stale", "_taken_back", "_transport", "excused", "is_greeted", "is_introduced", "known",
-        "lent", "marks", "name", "number", "peer", "revoked", "subscriptions",
-        "time_connected_ns", "write",
+        "_events", "_hello_timer", "_hub", "_is_leaving", "_outbox", "_reactor", "_read",
+        "_revocations", "_stale", "_taken_back", "_transport", "excused", "is_greeted",
+        "is_introduced", "known", "lent", "marks", "name", "number", "peer", "revoked",
+        "subscriptions", "time_connected_ns", "write",
     )  # fmt: skip
 
     def __init__(self, transport: Transport, peer: Peer, hub: Hub, number: int = 0) -> None:
@@ -76,6 +76,8 @@ class Session:
         """Whether its HELLO was heard."""
         self.is_introduced = False
         """Whether that was answered."""
+        self._is_leaving = False
+        """Whether it will be gone in the next turn of the loop."""
         self._transport = transport
         self._read, self.write = transport.raw()
         self._hub = hub
@@ -403,7 +405,8 @@ class Session:
         self._revocations.append(self._reactor.now_ns())
         if _is_slow(self._revocations):
             reason = f"{len(self._revocations)} frames were held for too long"
-            self.cut_off(CaptureLostError(reason, "release them sooner", code="slow"))
+            error = CaptureLostError(reason, "release them sooner", code="slow")
+            self._leave(lambda: self.cut_off(error))
 
     def send_state(self, stream: Stream, problem: CaptureError | None) -> None:
         """Tell the client that frames of a stream stop for a while, or are back."""
@@ -504,14 +507,14 @@ class Session:
 
     def send(self, message: bytes) -> None:
         """Send a message, after those that wait; a client that does not read is cut off."""
-        if not self._transport:
+        if not self._transport or self._is_leaving:
             return
         self._outbox.append(message)
         if len(self._outbox) == 1:
             self._flush()
         elif len(self._outbox) > _OUTBOX_LIMIT:
             log.warning("%s: does not read; cut off", self, code="clogged")
-            self.close()
+            self._leave(self.close)
 
     def _flush(self) -> None:
         events = READABLE
@@ -535,12 +538,24 @@ class Session:
 
     # -- leaving ------------------------------------------------------------------------------
 
+    def _leave(self, way: Callable[[], None]) -> None:
+        """Go, but not before the loop's next turn.
+
+        Whoever has called is in the middle of handing frames out or taking them back, and this
+        client may be the next of those whom that concerns.
+        """
+        if not self._is_leaving:
+            self._is_leaving = True
+            self._reactor.call_at(0, way)
+
     def say_bye(self, reason: protocol.ByeReason) -> None:
         """Tell the client that it is over, and hang up."""
         self._last_words(protocol.BYE.pack(protocol.Bye(reason)))
 
     def cut_off(self, error: CaptureError) -> None:
         """Hang up on a client that would rather stay, and keep its buffers from it."""
+        if not self._transport:
+            return
         log.warning("%s: %s", self, error)
         known = self.known
         self._hub.tell(protocol.EventKind.CLIENT_CUT_OFF, self, error=error)
@@ -565,10 +580,11 @@ class Session:
         self._stop_hello_timer()
         self._reactor.unwatch(self._transport.fileno())
         self._transport.hang_up()
+        lent = list(self.lent.values())
+        self.lent.clear()  # nothing can be taken back from it any more
         for subscription in list(self.subscriptions.values()):
             self._drop(subscription)
-        lent, self.lent = self.lent, {}
-        for subscription, picture in lent.values():
+        for subscription, picture in lent:
             subscription.give_back(picture.slot)
         self.known = {}
         log.info("%s left", self, code="left")
