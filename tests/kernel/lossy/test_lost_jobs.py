@@ -74,7 +74,6 @@ def test_with_the_drivers_pause_frames_come_and_none_is_false(
     """How long no job is lost is the machine's mood: `tests.bench.pause` measures it."""
     scene.tell("frame", NUMBER)
     count, error = drain(daemon, 300, has_marks)
-    assert count > 0
     assert is_whole_or_given_up(count, 300, error)
 
 
