@@ -86,6 +86,16 @@ def daemon(prefix: Path, tmp_path: Path) -> Iterator[InstalledDaemon]:
         yield process
 
 
+@pytest.mark.parametrize("prefix", ["opt", "/opt/with space", "/opt/a|b", "/opt/$HOME"])
+def test_a_prefix_that_units_and_scripts_cannot_name_is_refused(
+    prefix: str, tmp_path: Path
+) -> None:
+    words = [str(PROJECT / "packaging/install"), str(tmp_path), prefix, PYTHON, "no"]
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    assert (done.returncode, "PREFIX" in done.stderr) == (2, True)
+    assert list(tmp_path.iterdir()) == []
+
+
 # -- what is installed ------------------------------------------------------------------------
 
 
