@@ -30,7 +30,7 @@ def entry() -> NoReturn:
         from capturectl.cli import latesite
 
         latesite.install()
-    if TIED in os.environ:
+    if os.environ.pop(TIED, ""):  # children have another standard input
         from capturectl.cli import tied
 
         tied.tie()

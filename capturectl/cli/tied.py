@@ -15,13 +15,16 @@ import signal
 
 
 def tie() -> None:
-    """End this process when the other end of standard input is closed.
+    """End this process when the other end of standard input is closed, or writes.
 
     Kernel: with O_ASYNC a pipe or socket sends SIGIO when its peer goes (fs/pipe.c, pipe_release;
     net/unix/af_unix.c, unix_release_sock). What SIGIO does by default is to end the process.
     """
-    fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)
+    try:
+        fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)
+    except OSError:
+        return  # there is no standard input
     poller = select.poll()
     poller.register(0, 0)
     if poller.poll(0):  # it went before that

@@ -258,3 +258,14 @@ def test_a_command_that_waits_there_ends_with_the_one_here(
         wait_until(lambda: watching(socket) != set(), "it watches there")
         process.kill()
     wait_until(lambda: watching(socket) == set(), "it has gone there, though nothing happened")
+
+
+@pytest.mark.slow
+def test_a_command_that_is_to_end_with_its_input_runs_without_any(
+    environment: dict[str, str], here: Path
+) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"{CAPTURECTL} list <&-"], env=environment | {"CAPTURECTL_TIED": "1"},
+        cwd=here, capture_output=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
