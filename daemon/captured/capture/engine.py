@@ -626,10 +626,7 @@ class Engine:
             return
         if status == 0:
             return
-        if not fence.is_lasting:
-            self._clock.unwatch(fence.fileno())
-        del jobs[0]
-        job.ended(status, done_ns)
+        self._end_job(job, status, done_ns)
         if self._policy.settle_s:
             self._pause.set_in(self._policy.settle_s)
         if status < 0:
@@ -638,6 +635,11 @@ class Engine:
             self._failures = self._refusals = 0
             self._publish(job)
         self.pump()
+
+    def _end_job(self, job: WritebackJob, status: int, done_ns: int) -> None:
+        self._stop_watching(job)
+        self._jobs.remove(job)
+        job.ended(status, done_ns)
 
     def _fail_job(self, job: WritebackJob, status: int) -> None:
         self._missed += 1
@@ -752,9 +754,7 @@ class Engine:
         for job in list(self._jobs):
             if job.fence is None or not job.fence.wait(_DRAIN_S):
                 break
-            self._stop_watching(job)
-            self._jobs.remove(job)
-            job.ended(*job.fence.read_result())
+            self._end_job(job, *job.fence.read_result())
             slot = _slot_of(job)
             self._take_back(slot)
             slot.give_back()

@@ -72,21 +72,22 @@ class WritebackJob:
         if self.state is not _COMMITTED:
             raise self._cannot_become(new)
         self.state, self.time_done_ns = new, time_done_ns
-        fence, self.fence = self.fence, None
-        if fence is not None and not fence.is_lasting:
-            fence.close()
+        self._drop_fence()
 
     def lost(self) -> None:
         """The deadline passed."""
         self._step(JobState.COMMITTED, JobState.LOST)
-        fence, self.fence = self.fence, None
-        if fence is not None:
-            fence.close()
+        self._drop_fence()
 
     def _step(self, expected: JobState, new: JobState) -> None:
         if self.state is not expected:
             raise self._cannot_become(new)
         self.state = new
+
+    def _drop_fence(self) -> None:
+        fence, self.fence = self.fence, None
+        if fence is not None and not fence.is_lasting:
+            fence.close()
 
     def _cannot_become(self, new: JobState) -> RuntimeError:
         return RuntimeError(f"{self!r} cannot become {new.name}")

@@ -68,7 +68,7 @@ class FenceResult(NamedTuple):
 
 
 class Fence(Protocol):
-    """Signals when one capture has ended. Owned by the job."""
+    """Signals when one capture has ended. Owned by the job, unless it lasts."""
 
     @property
     def is_lasting(self) -> bool:

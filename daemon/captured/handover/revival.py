@@ -117,8 +117,7 @@ class Revival:
     def _lend(self, slot: Slot, subscription: Subscription, session: Session) -> None:
         """Note that the client has a frame."""
         sequence = self._state.sequence_of(slot.place)
-        release = protocol.Release(sequence, slot.index, slot.generation)
-        receipt = receipt_of(self._stream.stream_id, release)
+        receipt = receipt_of(self._stream.stream_id, sequence, slot.index, slot.generation)
         picture = Picture(slot, sequence, 0, 0, 0, NO_VBLANK)
         session.lent[receipt] = subscription, picture
         slot.adopt_loan(subscription, self._now_ns)

@@ -272,7 +272,7 @@ class Session:
             self.end_subscription(subscription)
 
     def _release(self, request: protocol.Release, header: protocol.Header) -> None:
-        receipt = receipt_of(header.stream, request)
+        receipt = receipt_of(header.stream, *request)
         if (loan := self.lent.pop(receipt, None)) is not None:
             loan[0].give_back(loan[1].slot)
         elif (subscription := self._taken_back.pop(receipt, None)) is not None:

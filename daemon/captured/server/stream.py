@@ -35,9 +35,9 @@ _pack_frame = protocol.FRAME.layout.pack_into
 _NO_ERROR = {"code": "", "reason": "", "hint": ""}
 
 
-def receipt_of(stream_id: int, release: protocol.Release) -> bytes:
+def receipt_of(stream_id: int, sequence: int, buffer: int, generation: int) -> bytes:
     """Return the bytes of a RELEASE from its header's stream on."""
-    return _RECEIPT.pack(stream_id, *release)
+    return _RECEIPT.pack(stream_id, sequence, buffer, generation)
 
 
 class OutputLook(NamedTuple):
@@ -221,7 +221,7 @@ class Stream:
     def _note_loans(self, picture: Picture, takers: list[Subscription]) -> None:
         """Each of them has the picture now; a RELEASE of it ends alike whoever sends it."""
         slot = picture.slot
-        receipt = _RECEIPT.pack(self.stream_id, picture.sequence, slot.index, slot.generation)
+        receipt = receipt_of(self.stream_id, picture.sequence, slot.index, slot.generation)
         for subscription in takers:
             subscription.lent[receipt] = subscription, picture
             subscription.sent += 1
