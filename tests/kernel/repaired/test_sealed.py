@@ -64,12 +64,12 @@ def test_sealed_memory_is_freed_with_the_pool(daemon: DaemonProcess, scene: Scen
         with library.connect(str(daemon.socket)) as client:
             client.snapshot().release()
 
-    snapshot()
     wait_until(lambda: not kernel.is_attached(), "it has detached")
     before = kernel.framebuffer_count(), daemon.fd_count()
+    snapshot()
+    wait_until(lambda: (kernel.framebuffer_count(), daemon.fd_count()) == before, "all is freed")
     shared_kib = kernel.shmem_kib()
     for _ in range(5):
         snapshot()
-    wait_until(lambda: not kernel.is_attached(), "it has detached")
     wait_until(lambda: (kernel.framebuffer_count(), daemon.fd_count()) == before, "all is freed")
     assert kernel.shmem_kib() - shared_kib < 640 * 480 * 4 // 1024
