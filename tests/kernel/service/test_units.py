@@ -61,6 +61,16 @@ def test_it_captures_without_root_without_capabilities_and_behind_a_filter(runni
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
 
 
+def test_it_sees_nothing_of_the_kernel_that_can_be_tuned(running: None) -> None:
+    root = Path(f"/proc/{service.main_pid()}/root")
+    assert {path.name for path in (root / "proc").iterdir() if not path.name.isdigit()} <= {
+        "self",
+        "thread-self",
+    }
+    assert os.statvfs(root / "sys").f_flag & os.ST_RDONLY
+    assert os.statvfs(root / "sys/kernel/debug").f_flag & os.ST_RDONLY
+
+
 def test_it_may_open_no_device_but_cards(stopped: None) -> None:
     """What a broken daemon could do: a shell in the same sandbox, and a node open to all."""
     os.mknod("/dev/probe", 0o666 | stat.S_IFCHR, Path("/dev/udmabuf").stat().st_rdev)
