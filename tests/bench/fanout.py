@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Fan-out, the daemon against a C program that does the same work, in the same run.
 
+Between the two stands the floor: the same in plain Python, without an engine.
+
     python -m tests.bench.fanout [--repeat N] [--seconds S] [--json FILE]
 
 Prints a table and, with --json, writes all figures. Medians over the repeats, with the spread.
@@ -102,9 +104,9 @@ def measure(server: list[str], ready: str, load: Path, socket: Path, case: tuple
 
 
 def compare(directory: Path, case: tuple[int, int], repeat: int, seconds: float) -> dict[str, Any]:
-    """Measure the control and the daemon in turn."""
+    """Measure the control, the floor and the daemon in turn."""
     clients, rate = case
-    runs: dict[str, list[dict[str, Any]]] = {"control": [], "captured": []}
+    runs: dict[str, list[dict[str, Any]]] = {"control": [], "floor": [], "captured": []}
     for number in range(repeat):
         for name, found in runs.items():
             socket = directory / f"{name}-{clients}-{rate}-{number}.sock"
@@ -118,6 +120,8 @@ def _server(name: str, directory: Path, socket: Path, rate: int) -> tuple[list[s
     """Return the command of a server, and what it says when it is ready."""
     if name == "control":
         return [str(directory / "control"), str(socket), SIZE, str(rate)], "ready"
+    if name == "floor":
+        return [sys.executable, "-m", "tests.bench.floor", str(socket), SIZE, str(rate)], "ready"
     pattern = f"{SIZE}@{rate}"
     return [program("captured"), "--pattern", pattern, "--socket", str(socket)], "ready on"
 
@@ -138,8 +142,9 @@ def print_row(case: tuple[int, int], found: dict[str, Any]) -> None:
     cells = [f"{case[0]:>4} x {case[1]:>3} Hz"]
     for field in ("cpu_us_per_frame", "p50_us", "p99_us"):
         ours, theirs = median(found, "captured", field), median(found, "control", field)
-        cells.append(f"{ours:7.0f} ({spread(found, 'captured', field):>9}) / {theirs:6.0f} = "
-                     f"{ours / theirs:4.2f}x")  # fmt: skip
+        floor = median(found, "floor", field) / theirs
+        cells.append(f"{ours:6.0f} ({spread(found, 'captured', field):>9}) / {theirs:5.0f} = "
+                     f"{ours / theirs:4.2f}x, {floor:4.2f}x")  # fmt: skip
     least, most = median(found, "captured", "least"), median(found, "captured", "most")
     cells.append(f"{least:.0f}/{most:.0f}")
     cells.append(f"{median(found, 'captured', 'rss_kib') / 1024:.1f} MiB")
@@ -156,9 +161,10 @@ def main() -> None:
     options = parser.parse_args()
     sys.stdout.write(
         f"captured {VERSION}, Python {platform.python_version()}, Linux {platform.release()}, "
-        f"{os.cpu_count()} CPUs; median of {options.repeat} (least-most) / C control = ratio\n"
-        "clients          CPU us a frame                     fence to client p50 us             "
-        "p99 us                             frames  memory\n"
+        f"{os.cpu_count()} CPUs; median of {options.repeat} (least-most) / C control = ratio, "
+        "and that of plain Python without an engine\n"
+        "clients        CPU us a frame                         fence to client p50 us"
+        "                 p99 us                                 frames  memory\n"
     )
     results = []
     with tempfile.TemporaryDirectory() as name:
