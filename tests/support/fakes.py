@@ -341,10 +341,10 @@ class FakeSubscriber:
     ) -> None:
         self.credits = credits
         self.takes = takes
-        self.is_prompt = is_prompt
+        self._is_prompt = is_prompt
         self.is_early = is_early
         self.due = 0
-        self.seen = self.served_ns = 0
+        self.seen = 0
         self.pictures: list[Picture] = []
         self.fences: list[int] = []
         self.taken_back: list[int] = []
@@ -359,6 +359,9 @@ class FakeSubscriber:
     @due_ns.setter
     def due_ns(self, due_ns: int) -> None:
         self.due = due_ns
+
+    def is_prompt(self, since: int) -> bool:
+        return self._is_prompt and all(held.sequence >= since for held in self.pictures)
 
     def deliver(self, picture: Picture) -> bool:
         if self.takes:

@@ -383,18 +383,11 @@ def test_a_subscriber_that_does_not_take_pictures_pins_none(
     assert source.is_writing
 
 
-def test_a_subscriber_that_gives_frames_back_may_hold_all_but_the_reserve(
-    engine: Engine, clock: FakeClock, source: FakeSource
+@pytest.mark.parametrize("is_prompt", [True, False])
+def test_whoever_keeps_frames_leaves_the_reserve_and_the_slack(
+    engine: Engine, clock: FakeClock, source: FakeSource, is_prompt: bool
 ) -> None:
-    hoarder = subscribed(engine, credits=2 * POOL_SIZE)
-    drain(clock, source)
-    assert len(hoarder.pictures) == POOL_SIZE - RESERVE
-
-
-def test_a_new_subscriber_may_hold_all_but_the_reserve_and_the_slack(
-    engine: Engine, clock: FakeClock, source: FakeSource
-) -> None:
-    hoarder = subscribed(engine, credits=2 * POOL_SIZE, is_prompt=False)
+    hoarder = subscribed(engine, credits=2 * POOL_SIZE, is_prompt=is_prompt)
     drain(clock, source)
     assert len(hoarder.pictures) == POOL_SIZE - RESERVE - SLACK
 
@@ -446,9 +439,9 @@ def test_a_slot_is_not_written_before_its_readers_fences_have_ended(
 
 def crowd(engine: Engine, clock: FakeClock, source: FakeSource) -> FakeSubscriber:
     """Let a subscriber hold everything that is to be had."""
-    hoarder = subscribed(engine, credits=POOL_SIZE - RESERVE)
+    hoarder = subscribed(engine, credits=POOL_SIZE - RESERVE - SLACK)
     drain(clock, source)
-    assert len(hoarder.pictures) == POOL_SIZE - RESERVE
+    assert len(hoarder.pictures) == POOL_SIZE - RESERVE - SLACK
     return hoarder
 
 
@@ -513,7 +506,7 @@ class Leaver(FakeSubscriber):
 
 def leaving(engine: Engine, clock: FakeClock, source: FakeSource) -> Leaver:
     """Let one hold everything whose lease is over, and who leaves when that is noticed."""
-    leaver = Leaver(credits=POOL_SIZE - RESERVE)
+    leaver = Leaver(credits=POOL_SIZE - RESERVE - SLACK)
     leaver.engine = engine
     engine.subscribe(leaver)
     drain(clock, source)

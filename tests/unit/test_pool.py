@@ -292,6 +292,15 @@ def test_a_lost_slot_is_none_to_spare(pool: Pool) -> None:
     assert pool.spare == SIZE - 3
 
 
+def test_the_slack_is_lent_to_all_when_quarantine_leaves_nothing_else(pool: Pool) -> None:
+    slacks = [pool.slack]
+    for _ in range(2):
+        pool.quarantine(taken(pool))
+        slacks.append(pool.slack)
+    assert slacks == [1, 1, 0]
+    assert pool.spare == 1
+
+
 def test_while_something_is_to_spare_lending_leaves_a_slot_to_write_to(pool: Pool) -> None:
     for _ in range(2 * SIZE):
         slot = published(pool)

@@ -701,6 +701,72 @@ def test_a_client_that_has_three_frames_taken_back_at_once_is_cut_off(
     assert client.hung_up
 
 
+class Keeper:
+    """Keeps as many frames as it may, each for some captures: not for as long as a lease."""
+
+    def __init__(self, world: World, captures: int) -> None:
+        self._world = world
+        self._captures = captures
+        self._client = greeted(world)
+        self._held: list[tuple[int, Received]] = []
+        self.taken: list[int] = []
+        self._note(0, world.ask(self._client, subscribe(credits=protocol.MAX_CREDITS)))
+
+    def go_on(self, now: int) -> None:
+        """Take what there is, and give back what has been kept long enough."""
+        self._note(now, self._client.read())
+        while self._held and self._held[0][0] <= now - self._captures:
+            self._note(now, self._world.ask(self._client, release(self._held.pop(0)[1])))
+
+    def _note(self, now: int, received: list[Received]) -> None:
+        frames = [message for message in received if message.name == "FRAME"]
+        assert "REVOKED" not in names(received)
+        self._held += [(now, frame) for frame in frames]
+        self.taken += [frame.body.sequence for frame in frames]
+
+
+def share(world: World, keepers: list[Keeper], captures: int, arrive: int) -> None:
+    """Let keepers come one after the other, and captures go by."""
+    for now in range(captures):
+        if now % 3 == 0 and len(keepers) < arrive:
+            keepers.append(Keeper(world, captures=12))
+        if world.source.is_writing:
+            world.source.finish()
+        world.reactor.advance(0.001)
+        for keeper in keepers:
+            keeper.go_on(now)
+
+
+@pytest.mark.parametrize("others", [1, 2, 3, 5])
+def test_who_gives_back_at_once_gets_every_capture_whatever_others_keep(
+    world: World, others: int
+) -> None:
+    prompt = Keeper(world, captures=0)
+    share(world, [prompt], captures=150, arrive=1 + others)
+    assert prompt.taken == list(range(1, len(prompt.taken) + 1))
+    assert len(prompt.taken) == 150
+
+
+def test_those_who_keep_frames_leave_some_to_each_other(world: World) -> None:
+    keepers: list[Keeper] = []
+    share(world, keepers, captures=150, arrive=5)
+    counts = [len(keeper.taken) for keeper in keepers]
+    assert min(counts) > max(counts) / 2, counts
+
+
+def test_who_gives_a_frame_back_late_is_on_probation(world: World, client: Client) -> None:
+    world.ask(client, subscribe(credits=1))
+    late = only(world.finish(client), "FRAME")
+    prompt = Keeper(world, captures=0)
+    share(world, [prompt], captures=POOL_SIZE, arrive=1)
+    (subscription,) = client.session.subscriptions.values()
+    newest = only(world.ask(client, release(late)), "FRAME")
+    waiting = subscription.probation
+    assert waiting > 1
+    world.ask(client, release(newest))
+    assert subscription.probation == waiting - 1
+
+
 def test_frames_that_are_held_count_against_the_credits_of_a_new_subscription(
     world: World, client: Client
 ) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 
 from capturectl.typed import NamedTuple, Protocol
-from captured.capture.pool import SLACK, Holder
+from captured.capture.pool import Holder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,14 +43,11 @@ class Subscriber(Holder, Protocol):
     """From when on it wants a picture; `NEVER` while it could not take one."""
     seen: int
     """Sequence of the last picture that it got, or that was not fresh for it; the engine's."""
-    served_ns: int
-    """When that was; the engine's."""
     is_early: bool
     """Whether it takes pictures before they are written."""
 
-    @property
-    def is_prompt(self) -> bool:
-        """Whether it has shown that it gives frames back."""
+    def is_prompt(self, since: int) -> bool:
+        """Whether it gives frames back soon, and holds none from before a sequence."""
 
     def state_changed(self, problem: CaptureError | None) -> None:
         """Hear that pictures stop for a while, and why; None when they are back."""
@@ -84,9 +81,9 @@ class Audience:
         """Go over those who are there now, whoever leaves meanwhile."""
         return iter(tuple(self._subscribers))
 
-    def add(self, subscriber: Subscriber, newest: int, now_ns: int) -> None:
+    def add(self, subscriber: Subscriber, newest: int) -> None:
         """Serve a subscriber with pictures after the newest."""
-        subscriber.seen, subscriber.served_ns = newest, now_ns
+        subscriber.seen = newest
         self._subscribers[subscriber] = None
         self.early_count += subscriber.is_early
 
@@ -120,7 +117,8 @@ class Audience:
     def hand_out(self, picture: Picture, pool: Pool, now_ns: int, outlet: Outlet) -> None:
         """Lend the newest picture to all who are due."""
         sequence, due = picture.sequence, []
-        for subscriber in self._subscribers if pool.spare > SLACK else self._served(pool, now_ns):
+        is_short = pool.spare <= pool.slack
+        for subscriber in self._served(pool, sequence) if is_short else self._subscribers:
             if subscriber.due_ns <= now_ns and subscriber.seen < sequence:
                 due.append(subscriber)  # noqa: PERF401 - a comprehension is a call
         if due:
@@ -132,7 +130,7 @@ class Audience:
         """Lend a picture that is being written to all who are due and can take it so."""
         due = [
             subscriber
-            for subscriber in self._served(pool, now_ns)
+            for subscriber in self._served(pool, picture.sequence)
             if subscriber.is_early and subscriber.due_ns <= now_ns
         ]
         if due:
@@ -144,20 +142,11 @@ class Audience:
         """Lend the newest picture to one who could not take it before."""
         if subscriber not in self._subscribers or subscriber.seen >= picture.sequence:
             return
-        if subscriber.due_ns <= now_ns and self._may_have(subscriber, pool.spare, now_ns):
+        if subscriber.due_ns <= now_ns and _may_have(subscriber, pool, picture.sequence):
             self._lend(picture, outlet.deliver(picture, [subscriber]), now_ns)
 
-    def _served(self, pool: Pool, now_ns: int) -> tuple[Subscriber, ...]:
-        spare = pool.spare
-        if spare > SLACK:
-            return tuple(self._subscribers)
-        return tuple(s for s in self._subscribers if self._may_have(s, spare, now_ns))
-
-    def _may_have(self, subscriber: Subscriber, spare: int, now_ns: int) -> bool:
-        if spare > SLACK or spare <= 0:
-            return spare > 0
-        # Who has waited for as long as others may hold has its turn, known or not.
-        return subscriber.is_prompt or now_ns - subscriber.served_ns > self._lease_ns
+    def _served(self, pool: Pool, sequence: int) -> tuple[Subscriber, ...]:
+        return tuple(s for s in self._subscribers if _may_have(s, pool, sequence))
 
     def _lend(self, picture: Picture, takers: Sequence[Subscriber], now_ns: int) -> None:
         if not takers:
@@ -165,7 +154,7 @@ class Audience:
         picture.slot.lend(takers, now_ns)
         sequence = picture.sequence
         for subscriber in takers:
-            subscriber.seen, subscriber.served_ns = sequence, now_ns
+            subscriber.seen = sequence
 
     def make_room(self, pool: Pool, now_ns: int) -> int:
         """Take overdue leases back while so many slots are held that clients go without.
@@ -176,7 +165,7 @@ class Audience:
         revoked = 0
         with self.handing_out():
             for slot in list(pool.overdue(now_ns - self._lease_ns)):
-                if pool.spare <= SLACK and slot.readers:
+                if pool.spare <= pool.slack and slot.readers:
                     revoked += pool.revoke(slot, is_overdue=True)
         return revoked
 
@@ -188,3 +177,10 @@ class Audience:
             yield
         finally:
             self.is_handing_out = before
+
+
+def _may_have(subscriber: Subscriber, pool: Pool, sequence: int) -> bool:
+    """Whether there is a slot for one of them; the last goes to who gives it back soon."""
+    if pool.spare > pool.slack or pool.spare <= 0:
+        return pool.spare > 0
+    return subscriber.is_prompt(sequence - pool.patience)

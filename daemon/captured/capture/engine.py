@@ -14,7 +14,7 @@ from captured.capture.job import WritebackJob
 from captured.capture.ledger import NoLedger
 from captured.capture.outlet import NoOutlet
 from captured.capture.pacing import Pace
-from captured.capture.pool import SLACK, Pool, Slot
+from captured.capture.pool import Pool, Slot
 from captured.capture.retired import Retired
 from captured.capture.source import NO_VBLANK, SourceBusy
 from captured.capture.timing import Timings
@@ -200,7 +200,7 @@ class Engine:
         if self._problem is not None:
             raise self._problem
         self._linger.clear()
-        self._audience.add(subscriber, self._number, self._clock.now_ns())
+        self._audience.add(subscriber, self._number)
         self.pump()
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
@@ -213,16 +213,32 @@ class Engine:
         self._settings = self._settings._replace(linger_s=seconds)
 
     def release(self, slot: Slot, holder: Subscriber) -> None:
-        """A subscriber gives a slot back; with a credit again it gets the newest at once."""
+        """A subscriber gives a slot back; with a credit again it gets the newest at once.
+
+        So does everybody who went without while slots were short: it takes no more of them.
+        """
         pool = self._pool
         if pool is None or slot.generation != pool.generation:
             return  # its pool is gone, and the memory with it
+        was_short = pool.spare <= pool.slack
         pool.returned(slot)
-        picture = self._picture
-        if picture is not None and holder.seen < picture.sequence:
-            self._audience.offer(holder, picture, pool, self._clock.now_ns(), self.outlet)
+        picture, audience = self._picture, self._audience
+        if picture is None:
+            pass
+        elif was_short and pool.spare > pool.slack:
+            with audience.handing_out():
+                audience.hand_out(picture, pool, self._clock.now_ns(), self.outlet)
+        elif holder.seen < picture.sequence:
+            audience.offer(holder, picture, pool, self._clock.now_ns(), self.outlet)
         if len(self._jobs) < self._depth:
             self.pump()
+
+    def is_soon(self, picture: Picture) -> bool:
+        """Whether a frame that comes back now does so before others can miss its slot."""
+        newest, pool = self._picture, self._pool
+        if newest is None or pool is None:
+            return True
+        return newest.sequence - picture.sequence <= pool.patience
 
     def wake(self) -> None:
         """A subscriber may want a picture now that did not before."""
@@ -492,7 +508,7 @@ class Engine:
             return  # a subscriber answers in the middle; whoever hands out pumps at the end
         now_ns = self._clock.now_ns()
         due_ns = self._audience.first_due_ns(now_ns)
-        if due_ns <= now_ns and pool.spare <= SLACK:
+        if due_ns <= now_ns and pool.spare <= pool.slack:
             due_ns = self._make_room(pool, now_ns)
         if due_ns > now_ns:
             self._wait_until(due_ns)
@@ -794,7 +810,7 @@ class Engine:
         vblank = self._source.vblank_of(number)
         self._picture = picture = Picture(slot, number, self._missed, asked_ns, done_ns, vblank)
         now_ns = self._clock.now_ns()
-        if pool.spare <= SLACK:
+        if pool.spare <= pool.slack:
             self._revoked += audience.make_room(pool, now_ns)
         audience.is_handing_out = True
         try:

@@ -20,7 +20,7 @@ RESERVE = 2
 """Slots that always belong to the daemon: one being written, and the newest."""
 
 SLACK = 1
-"""Lendable slots that are kept for clients who have shown that they give frames back."""
+"""Lendable slots that are kept for clients who give frames back soon."""
 
 
 MINIMUM = RESERVE + SLACK + 1
@@ -180,6 +180,15 @@ class Slot:
         return f"<Slot {self.index}.{self.generation} {self.state.name}>"
 
 
+def _patience(size: int) -> int:
+    """Return how many newer captures a frame may see before it comes back, and still soon.
+
+    Clients who all keep to it hold so many slots together that the slack is not touched: nobody
+    waits because of them.
+    """
+    return size - RESERVE - SLACK - 1
+
+
 class Pool:
     """A fixed number of slots of one geometry. Open until `close()`.
 
@@ -212,6 +221,9 @@ class Pool:
 
         At 0 or less the newest may not be lent: it would be missing when the next is written.
         """
+        self.slack = SLACK
+        """Of those, how many are kept; none when quarantine leaves no other."""
+        self.patience = _patience(size)
         self._next_index = size
         self._slots: list[Slot] = []
         try:
@@ -233,6 +245,7 @@ class Pool:
         pool.newest = None
         pool._next_index = 1 + max(slot.index for slot in slots)
         pool._slots = slots
+        pool.patience = _patience(len(slots))
         pool.recount()
         return pool
 
@@ -280,6 +293,11 @@ class Pool:
         """Count anew what there is to spare, when slots have changed hands beside the pool."""
         taken = [s for s in self._slots if s.state in _TAKEN and not s.is_newest]
         self.spare = len(self._slots) - RESERVE - len(taken)
+        self._settle_slack()
+
+    def _settle_slack(self) -> None:
+        lendable = len(self._slots) - RESERVE - self.count(SlotState.QUARANTINED)
+        self.slack = SLACK if lendable > SLACK else 0
 
     def returned(self, slot: Slot) -> None:
         """A client gave a slot back; it is freed when it was the last and a newer one exists."""
@@ -292,6 +310,7 @@ class Pool:
         """Never use a slot again whose job was lost."""
         slot.quarantine()
         self.spare -= 1
+        self._settle_slack()
 
     def revoke(self, slot: Slot, *, is_overdue: bool) -> int:
         """Take a slot back from all who hold it, and tell them; return how many those were."""

@@ -133,7 +133,7 @@ class Session:
                 head, receipt = _split(_ROOM)
                 is_release = size == _RELEASE_SIZE and head == _RELEASE_HEAD
                 if is_release and (loan := self.lent.pop(receipt, None)) is not None:
-                    loan[0].give_back(loan[1].slot)
+                    loan[0].give_back(loan[1])
                 else:
                     self._take(bytes(_ROOM[:size]))
             else:
@@ -274,7 +274,7 @@ class Session:
     def _release(self, request: protocol.Release, header: protocol.Header) -> None:
         receipt = receipt_of(header.stream, *request)
         if (loan := self.lent.pop(receipt, None)) is not None:
-            loan[0].give_back(loan[1].slot)
+            loan[0].give_back(loan[1])
         elif (subscription := self._taken_back.pop(receipt, None)) is not None:
             subscription.credit_returned()
         elif request.sequence > self.excused:
@@ -320,13 +320,6 @@ class Session:
     def is_clogged(self) -> bool:
         """Whether messages wait for the client to read; it gets no frames until then."""
         return bool(self._outbox)
-
-    @property
-    def is_prompt(self) -> bool:
-        """Whether the client has given frames back and has had none taken of late."""
-        return not self._taken_back and any(
-            subscription.has_released for subscription in self.subscriptions.values()
-        )
 
     def send_buffer(self, stream: Stream, slot: Slot) -> None:
         """Send a buffer's descriptors, once.
@@ -380,11 +373,19 @@ class Session:
         slot = picture.slot
         body = protocol.Revoked(picture.sequence, slot.index, slot.generation)
         self.send(protocol.REVOKED.pack(body, stream=subscription.stream.stream_id))
-        subscription.give_back(slot)
+        subscription.give_back(picture)
 
     def holds(self, subscription: Subscription, slot: Slot) -> bool:
         """Whether the client has a slot by a subscription."""
         return any(s is subscription and p.slot is slot for s, p in self.lent.values())
+
+    def holds_none_before(self, subscription: Subscription, sequence: int) -> bool:
+        """Whether all that the client has by a subscription is as new as that, or newer."""
+        return not self._taken_back and all(
+            picture.sequence >= sequence
+            for lent_to, picture in self.lent.values()
+            if lent_to is subscription
+        )
 
     def _loan_of(self, subscription: Subscription, slot: Slot) -> tuple[bytes, Picture]:
         return next(
@@ -585,7 +586,7 @@ class Session:
         for subscription in list(self.subscriptions.values()):
             self._drop(subscription)
         for subscription, picture in lent:
-            subscription.give_back(picture.slot)
+            subscription.give_back(picture)
         self.known = {}
         log.info("%s left", self, code="left")
         self._hub.left(self)

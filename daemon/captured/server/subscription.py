@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from captured.server.stream import Stream
 
 
+_PROBATION = 32
+"""For one that comes late: half a second of frames at 60 Hz."""
+
+
 class Connection(Protocol):
     """What a subscription needs of its client's connection."""
 
     @property
     def is_clogged(self) -> bool:
         """Whether messages wait for the client to read."""
-
-    @property
-    def is_prompt(self) -> bool:
-        """Whether the client has shown that it gives frames back."""
 
     known: dict[Slot, int]
     """Buffers that the client was sent."""
@@ -48,6 +48,9 @@ class Connection(Protocol):
 
     def holds(self, subscription: Subscription, slot: Slot) -> bool:
         """Whether the client has a slot by a subscription."""
+
+    def holds_none_before(self, subscription: Subscription, sequence: int) -> bool:
+        """Whether all that the client has by a subscription is as new as that, or newer."""
 
     def frame_revoked(self, subscription: Subscription, slot: Slot, *, is_overdue: bool) -> None:
         """Tell the client that a frame was taken back."""
@@ -73,8 +76,8 @@ class Subscription:
 
     __slots__ = (
         "_captured_before", "_connection", "_engine", "_next_ns", "counted", "credits", "due_ns",
-        "gap_ns", "has_released", "is_early", "is_paused", "known", "left", "lent", "marks",
-        "request", "seen", "sent", "served_ns", "stream", "write",
+        "gap_ns", "is_early", "is_paused", "known", "left", "lent", "marks", "probation",
+        "request", "seen", "sent", "stream", "write",
     )  # fmt: skip
 
     def __init__(
@@ -84,12 +87,12 @@ class Subscription:
         self.request = request
         self.due_ns = 0
         self.seen = 0
-        self.served_ns = 0
         self.is_early = bool(request.flags & SubscribeFlag.EARLY)
         self.is_paused = False
         self.credits = request.credits
         self.sent = 0
-        self.has_released = False
+        self.probation = 1
+        """How many frames it has to give back soon before it gets one when slots are short."""
         self.known = connection.known
         self.marks = connection.marks
         self.write = connection.write
@@ -105,10 +108,9 @@ class Subscription:
         self.gap_ns = 10**12 // rate if rate else 0
         self._next_ns = 0
 
-    @property
-    def is_prompt(self) -> bool:
-        """Whether the client has shown that it gives frames back."""
-        return self._connection.is_prompt
+    def is_prompt(self, since: int) -> bool:
+        """Whether it has given frames back soon of late, and holds none from before a sequence."""
+        return not self.probation and self._connection.holds_none_before(self, since)
 
     @property
     def skipped(self) -> int:
@@ -169,11 +171,15 @@ class Subscription:
 
     # -- giving back --------------------------------------------------------------------------
 
-    def give_back(self, slot: Slot) -> None:
+    def give_back(self, picture: Picture) -> None:
         """The client releases a frame that it holds."""
+        slot = picture.slot
         self.marks[slot.place] = KNOWN
-        self.has_released = True
         self.credits += 1
+        if not slot.is_newest and not self._engine.is_soon(picture):
+            self.probation = _PROBATION
+        elif self.probation:
+            self.probation -= 1
         if self.credits == 1:
             self.reconsider()
         elif slot.is_newest:
@@ -186,7 +192,7 @@ class Subscription:
     def credit_returned(self) -> None:
         """The client releases a frame that had been taken back already."""
         self.credits += 1
-        self.has_released = True
+        self.probation = _PROBATION
         self.reconsider()
         self._engine.wake()
 
