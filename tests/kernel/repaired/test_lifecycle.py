@@ -34,7 +34,8 @@ def test_the_daemon_is_master_only_while_attached(
     start: Callable[..., DaemonProcess], scene: SceneProcess
 ) -> None:
     daemon = start("--linger", "0.3")
-    with library.connect(str(daemon.socket)) as client, client.snapshot():
+    with library.connect(str(daemon.socket)) as client, client.stream() as stream:
+        next(stream)
         assert kernel.is_attached()
         assert kernel.master_names() == ["captured"]
     wait_until(lambda: not kernel.is_attached(), "detached after the linger time")
@@ -125,9 +126,10 @@ def test_a_killed_client_gives_everything_back(daemon: DaemonProcess, scene: Sce
 def test_a_dark_display_is_lit_on_demand_and_put_out_again(
     start: Callable[..., DaemonProcess],
 ) -> None:
-    daemon = start("--modeset", "800x600@60", "--linger", "2")
+    daemon = start("--modeset", "800x600@60", "--linger", "0.2")
     assert not kernel.is_active()
-    with library.connect(str(daemon.socket)) as client, client.snapshot() as frame:
+    with library.connect(str(daemon.socket)) as client, client.stream() as stream:
+        frame = next(stream)
         assert kernel.is_active()
         assert (frame.width, frame.height) == (800, 600)
         assert not frame.array[:, :, :3].any(), "black"
