@@ -147,6 +147,7 @@ def test_a_display_that_was_only_inactive_keeps_its_planes(
         assert frame.array[:, :, :3].any(), "the scene, not black"
     wait_until(lambda: not kernel.is_active(), "inactive again")
     assert kernel.plane_state() == before
+    wait_until(lambda: kernel.master_names() == [], "no master")
     assert "error" not in scene.tell("on")
 
 
@@ -186,6 +187,7 @@ def test_another_mode_gives_another_size_after_the_linger(
     daemon = start("--linger", "0")
     take_one(daemon.socket)
     wait_until(lambda: not kernel.is_attached(), "detached")
+    wait_until(lambda: kernel.master_names() == [], "no master")
     assert scene.tell("mode", 320, 240, 60)["width"] == 320
     with library.connect(str(daemon.socket)) as client, client.snapshot() as frame:
         assert (frame.width, frame.height) == (320, 240)
