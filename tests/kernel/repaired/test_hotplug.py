@@ -20,7 +20,13 @@ from capturectl.errors import CaptureBusyError, CaptureTimeoutError, CaptureUnsu
 from capturectl.protocol import EventKind, State
 from captured.drm.card import Card
 from tests.support import kernel, module
-from tests.support.processes import DaemonProcess, SceneProcess, capturectl, wait_until
+from tests.support.processes import (
+    START_TIMEOUT,
+    DaemonProcess,
+    SceneProcess,
+    capturectl,
+    wait_until,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,16 +49,27 @@ def _card_again() -> Iterator[None]:
 
 
 def take(stream: FrameStream, count: int) -> list[tuple[int, int]]:
-    """Take so many frames; return each one's generation and sequence."""
-    return [
-        (frame.buffer_id[0], frame.sequence)
-        for frame, _ in zip(stream, range(count), strict=False)
-    ]
+    """Take so many frames, however long they take; return each one's generation and sequence.
+
+    A stream's timeout is how often a test looks whether the daemon has said why none come.
+    """
+    taken: list[tuple[int, int]] = []
+    begun = time.monotonic()
+    while len(taken) < count:
+        try:
+            frame = next(stream)
+        except CaptureTimeoutError:
+            if time.monotonic() - begun > START_TIMEOUT:
+                raise AssertionError(f"no frames: {stream.problem}") from None
+        else:
+            taken.append((frame.buffer_id[0], frame.sequence))
+    return taken
 
 
 def wait_for_problem(stream: FrameStream, code: str) -> None:
     """Take what comes until the daemon says that nothing more does."""
-    for _ in range(50):
+    begun = time.monotonic()
+    while time.monotonic() - begun < START_TIMEOUT:
         try:
             next(stream)
         except CaptureTimeoutError:
@@ -84,8 +101,7 @@ def test_a_card_that_goes_and_comes_back_is_served_again_to_who_was_streaming(
         assert stream.output.state is State.BLOCKED
         module.insert()
         with SceneProcess():
-            take_again(stream)
-            after = take(stream, 30)
+            after = take(stream, 35)
     assert watch.states[0] == (State.BLOCKED, "no-card")
     assert watch.states[-1] == (State.READY, "")
     assert {generation for generation, _ in after}.isdisjoint({g for g, _ in before})
@@ -216,7 +232,7 @@ def test_a_card_that_dies_without_a_word_is_let_go_of_and_served_when_it_is_back
         wait_until(lambda: not has_card_open(daemon), "it has let go of the card")
         flag.unlink()
         module.CARD_EVENT.write_text("add")
-        take_again(stream)
+        take(stream, 5)
         assert watch.states == [(State.BLOCKED, "no-card"), (State.READY, "")]
         assert "Traceback" not in daemon.log()
         assert daemon.end() == 0
@@ -255,18 +271,10 @@ def test_twenty_times_gone_and_back_leave_no_descriptor_and_no_framebuffer(
             module.remove()
             while_gone.append(daemon.fd_count())  # no fence is on its way then, and no card open
             module.insert()
-            take_again(stream)
+            take(stream, 5)
             while_there.append(kernel.framebuffer_count())
     assert while_gone == [while_gone[0]] * ROUNDS
     assert while_there == [while_there[0]] * ROUNDS
-
-
-def take_again(stream: FrameStream) -> None:
-    for _ in range(20):
-        with contextlib.suppress(CaptureTimeoutError):
-            take(stream, 5)
-            return
-    raise AssertionError(f"no frames: {stream.problem}")
 
 
 # -- connectors -------------------------------------------------------------------------------
@@ -323,7 +331,7 @@ def test_after_a_storm_of_messages_the_daemon_is_as_idle_as_before(
     before = cpu_ns(daemon)
     for _ in range(STORM):
         module.tell_hotplug()
-    time.sleep(1)
+    wait_until(lambda: cpu_in(daemon, 1) == 0, "it has heard them all")
     stormed = cpu_ns(daemon) - before
     after = cpu_in(daemon, 3)
     report(idle_ns=idle, storm_ns=stormed, after_ns=after)
