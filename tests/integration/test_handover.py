@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +18,7 @@ from tests.support.processes import capturectl, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.support.processes import BareDaemon
 
@@ -77,17 +77,13 @@ def test_the_watchdog_is_fed_while_the_loop_turns_and_not_while_it_hangs(manager
     with manager.start(*PATTERN, WATCHDOG_USEC="100000") as daemon:
         wait_until(lambda: count() >= 3, "it speaks")
         daemon.popen.send_signal(signal.SIGSTOP)
-        wait_until(lambda: "T" in _state(daemon.pid), "it hangs")
+        daemon.wait_for_state("T")
         before = count()
         with pytest.raises(TimeoutError):
             _wait_for_more(manager, 0.3)
         assert count() == before
         daemon.popen.send_signal(signal.SIGCONT)
         wait_until(lambda: count() > before, "it speaks again")
-
-
-def _state(pid: int) -> str:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def _wait_for_more(manager: Manager, timeout: float) -> None:

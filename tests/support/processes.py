@@ -44,6 +44,14 @@ class Process:
     def pid(self) -> int:
         return self.popen.pid
 
+    def wait_for_state(self, letter: str) -> None:
+        """Wait until the kernel says that it runs (R), sleeps (S), or was stopped (T)."""
+        stat = Path(f"/proc/{self.pid}/stat")
+        wait_until(
+            lambda: stat.read_text().rpartition(")")[2].split()[0] == letter,
+            f"process {self.pid} is {letter}",
+        )
+
     def log(self) -> str:
         """Return what it wrote to standard error so far."""
         return os.pread(self.errors.fileno(), 1 << 20, 0).decode()
