@@ -47,9 +47,14 @@ def test_a_user_who_is_not_named_gets_status_seven_and_one_line(running: None) -
 
 def test_the_journal_has_every_decision(running: None) -> None:
     uid = service.run("id", "-u", service.INSIDE).stdout.strip()
+
+    def left() -> int:
+        return len(service.entries(f"CAPTURED_UID={uid}", "CAPTURED_CODE=left"))
+
     snapshot()
     allow("root")
     snapshot()
+    wait_until(lambda: left() == 2, "the daemon has seen both hang up")
     decisions = [
         (entry.get("CAPTURED_CODE", "subscribed"), entry.get("CAPTURED_OUTPUT"))
         for entry in service.entries(f"CAPTURED_UID={uid}")

@@ -32,7 +32,7 @@ def test_a_reload_changes_settings_in_the_process_that_runs(running: None) -> No
 def test_what_needs_a_restart_says_so(running: None) -> None:
     service.settle(f"{BASE}linger = 0.5\nbuffers = 8\n")
     service.systemctl("reload", "captured.service")
-    reloaded()
+    wait_until(lambda: service.entries("CAPTURED_CODE=restart-needed"), "it is said")
     (entry,) = service.entries("CAPTURED_CODE=restart-needed")
     assert (entry["MESSAGE"], entry["PRIORITY"]) == ("needs a restart to change: buffers", "4")
 
