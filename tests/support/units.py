@@ -110,10 +110,15 @@ class Seen(NamedTuple):
     error: str | None
 
 
+def frames_between(before: dict[str, Any], after: dict[str, Any]) -> float:
+    """Return the time between the commits of two frames, in frames."""
+    gap_ns: int = after["commit_ns"] - before["commit_ns"]
+    return gap_ns / FRAME_NS
+
+
 def longest_gap(frames: list[dict[str, Any]]) -> float:
     """Return the longest time between two commits, in frames."""
-    times: list[int] = [frame["commit_ns"] for frame in frames]
-    return max((b - a) / FRAME_NS for a, b in pairwise(times))
+    return max(frames_between(before, after) for before, after in pairwise(frames))
 
 
 class _Speaker(Process):
