@@ -61,7 +61,7 @@ def test_a_client_that_connected_before_the_daemon_was_there_is_served(manager: 
 @pytest.mark.slow
 def test_the_manager_hears_when_all_is_ready_and_how_things_stand(manager: Manager) -> None:
     with manager.start(*PATTERN) as daemon:
-        assert "READY=1" in manager.hear()
+        wait_until(lambda: "READY=1" in manager.hear(), "it is ready")
         with library.connect(str(manager.path)):
             expected = "STATUS=pattern 640x480@60, 1 clients, 0 missed"
             wait_until(lambda: expected in manager.hear(), "the client is counted")
