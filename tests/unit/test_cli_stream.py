@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from capturectl.cli import main
+from tests.support.processes import wait_until
 from tests.support.scripted import (
     BYE,
     ENDED,
@@ -203,11 +204,16 @@ def test_a_daemon_that_goes_ends_a_whole_file_with_status_1(end: bytes) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_after_a_whole_frame_with_status_0(number: signal.Signals) -> None:
+    def interrupt() -> None:
+        film, whole = Path("a.raw").absolute(), len(RED_GREEN) * 3
+        wait_until(lambda: film.exists() and film.stat().st_size == whole, "all is written")
+        os.kill(os.getpid(), number)
+
     before = signal.getsignal(number)
-    timer = threading.Timer(0.3, os.kill, (os.getpid(), number))
-    timer.start()
+    interrupter = threading.Thread(target=interrupt)
+    interrupter.start()
     status = stream("a.raw")
-    timer.join()
+    interrupter.join()
     assert (status, Path("a.raw").read_bytes()) == (0, RED_GREEN * 3)
     assert signal.getsignal(number) is before
 
