@@ -300,9 +300,15 @@ def test_several_without_a_name_are_numbered(snapshot_of_three: Snapshot) -> Non
     assert all(re.fullmatch(r"HDMI-A-1-\d{8}-\d{6}-00[123]\.png", name) for name in names)
 
 
-def test_what_was_written_stays_when_a_later_one_fails(snapshot: Snapshot) -> None:
-    assert snapshot("--count", "2", "--timeout", "0.05", "%d.raw") == 6
-    assert files_here() == ["1.raw"]
+def test_what_was_written_stays_when_a_later_one_fails(tmp_path: Path) -> None:
+    with (
+        memfd(BEGINNINGS["raw"]) as pixels,
+        snapshots_of(
+            tmp_path, (BUFFER, (pixels,)), (FRAME, ()), (ENDED, ()), (ERROR, ())
+        ) as snapshot,
+    ):
+        assert snapshot("--count", "2", "%d.raw") == 5
+        assert files_here() == ["1.raw"]
 
 
 @pytest.mark.parametrize(
@@ -361,8 +367,9 @@ def test_a_daemon_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
 def test_scanned_out_framebuffers_are_asked_for_only_when_any_source_will_do(
     tmp_path: Path, words: list[str], sources: Source
 ) -> None:
-    daemon = FakeDaemon(tmp_path / "sock", [(message, ()) for message in greeting(STREAM)])
-    main(["snapshot", "-S", daemon.path, "--timeout", "0.05", *words, str(tmp_path / "a.png")])
+    script: list[Script] = [(message, ()) for message in (*greeting(STREAM), ERROR)]
+    daemon = FakeDaemon(tmp_path / "sock", script)
+    main(["snapshot", "-S", daemon.path, *words, str(tmp_path / "a.png")])
     asked = protocol.SUBSCRIBE.unpack(daemon.receive())
     daemon.close()
     assert asked.sources == sources

@@ -207,11 +207,14 @@ def test_a_daemon_that_says_nothing_is_a_timeout(
         connect(listen([]).path, timeout=SHORT)
 
 
-def test_a_daemon_that_never_ends_its_list_is_a_timeout(
-    listen: Callable[[Sequence[bytes]], FakeDaemon],
-) -> None:
-    with pytest.raises(errors.CaptureTimeoutError, match="list of outputs"):
-        connect(listen(greeting(STREAM)[:-1]).path, timeout=SHORT)
+def test_a_daemon_that_never_ends_its_list_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with contextlib.closing(there):
+        for message in greeting(STREAM)[:-1]:
+            there.send(message)  # it has come before its time is over
+        monkeypatch.setattr("capturectl.client.open_socket", lambda *_: here)
+        with pytest.raises(errors.CaptureTimeoutError, match="list of outputs"):
+            connect("/run/sock", timeout=SHORT)
 
 
 def test_a_first_message_that_is_no_welcome_is_a_protocol_error(
