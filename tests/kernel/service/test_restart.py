@@ -318,12 +318,19 @@ def test_the_first_client_of_a_stopped_service_is_served(
 ) -> None:
     snapshot = [program("capturectl"), "-S", str(SOCKET), "snapshot", str(tmp_path / "a.ppm")]
     seconds(*snapshot)  # the guest has read no file of either program before
-    service.stop()
-    assert service.pid == 0
-    activated = seconds(*snapshot)
-    service.stop()
-    service.start()
-    running = seconds(*snapshot)
+
+    def activated_s() -> float:
+        service.stop()
+        assert service.pid == 0
+        return seconds(*snapshot)
+
+    def running_s() -> float:
+        service.stop()
+        service.start()
+        return seconds(*snapshot)
+
+    # Whatever else the machine does only adds to it, so the shortest is what it takes.
+    activated, running = (min(once() for _ in range(3)) for once in (activated_s, running_s))
     interpreter = seconds(sys.executable, "-I", "-S", "-c", "pass")
     sys.stderr.write(
         f"first frame: {activated:.3f} s activated, {running:.3f} s running, "
