@@ -143,9 +143,13 @@ class FakeFence:
         """Become readable without having ended."""
         os.eventfd_write(self.fileno(), 1)
 
+    def end_unheard(self, status: int = 1, time_done_ns: int = START_NS) -> None:
+        """End without being readable yet."""
+        self._result = FenceResult(status, time_done_ns)
+
     def signal(self, status: int = 1, time_done_ns: int = START_NS) -> None:
         """End, well or with a negative errno; nobody hears it once the fence is closed."""
-        self._result = FenceResult(status, time_done_ns)
+        self.end_unheard(status, time_done_ns)
         if self._fd:
             self.wake()
 

@@ -957,6 +957,16 @@ def test_a_capture_is_not_lost_before_its_deadline(engine: Engine, clock: FakeCl
     assert engine.statistics().lost == 0
 
 
+def test_a_capture_whose_fence_ended_in_time_is_not_lost_because_the_daemon_was_stopped(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(engine)
+    source.jobs[0].fence.end_unheard()
+    clock.advance(2 * DEADLINE_S)
+    assert subscriber.sequences == [1]
+    assert engine.statistics().lost == 0
+
+
 def test_a_slow_mode_has_a_deadline_of_four_frames(
     make: Callable[[FakeSource, Policy], Engine], clock: FakeClock
 ) -> None:

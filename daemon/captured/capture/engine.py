@@ -685,13 +685,15 @@ class Engine:
 
     def _look_at_deadline(self) -> None:
         """See whether a job is lost; the alarm was set for an earlier one, as a rule."""
-        if not self._jobs:
-            return  # the next one sets it
-        deadline_ns = self._jobs[0].time_commit_ns + self._fence_deadline_ns
-        if deadline_ns > self._clock.now_ns():
-            self._deadline.set_at(deadline_ns)
-        else:
-            self._deadline_passed()
+        if self._jobs and self._deadline_of(job := self._jobs[0]) <= self._clock.now_ns():
+            self._fence_ended(0)  # what was late may be this daemon, and the fence was not
+            if job in self._jobs:
+                self._deadline_passed()
+        if self._jobs and not self._deadline.is_set:
+            self._deadline.set_at(self._deadline_of(self._jobs[0]))
+
+    def _deadline_of(self, job: WritebackJob) -> int:
+        return job.time_commit_ns + self._fence_deadline_ns
 
     def _deadline_passed(self) -> None:
         number = self._jobs[0].number
@@ -740,13 +742,13 @@ class Engine:
         if self._step is Step.DOUBTED:
             self._failed_proofs += 1
         self._step, self._is_doubt_told = Step.DOUBTED, True
-        problem = _out_of_step(self.name, self._fence_deadline_ns / 1e9)
+        deadline_s = self._fence_deadline_ns / 1e9
         if self._failed_proofs < self._policy.proofs:
-            self._tell_state(problem)
+            self._tell_state(_lost(self.name, deadline_s))
             return
         # The next subscriber finds it in doubt still: its first capture is a proof.
         self._failed_proofs = 0
-        self._give_up(problem)
+        self._give_up(_out_of_step(self.name, deadline_s))
 
     def _tell_state(self, problem: CaptureError | None) -> None:
         if problem is not None:
@@ -838,6 +840,14 @@ def _attach_failed(name: str, error: OSError) -> CaptureError:
         f"{name}: cannot attach: {error.filename or 'the card'}: {error.strerror}",
         "see the kernel's log with drm.debug=0x14",
         code="attach-failed",
+    )
+
+
+def _lost(name: str, deadline_s: float) -> CaptureError:
+    return CaptureLostError(
+        f"{name}: the driver lost a capture (no fence within {deadline_s:g} s, or not its own)",
+        "frames go on once the next ones are proved; see the kernel's log if they do not",
+        code="out-of-step",
     )
 
 
