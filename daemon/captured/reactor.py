@@ -22,6 +22,8 @@ WRITABLE = select.EPOLLOUT
 _SWEEP_AT = 64
 _REST_MS = 1
 """How long clients wait after what comes first: see `Reactor`."""
+_BATCH = 16
+"""So many others are called back before what comes first is looked at again."""
 _LONGEST_WAIT_S = 3600.0
 """epoll counts milliseconds in an int."""
 
@@ -45,7 +47,8 @@ class Reactor:
 
     Some descriptors come first: fences. Their callbacks run before all others. Then the rest is
     left alone for a millisecond, in which those who were told of a picture answer: taking the
-    answers together costs one wake-up, not one for each client.
+    answers together costs one wake-up, not one for each client. However many others have something
+    to say at once, what comes first waits for a few of them only.
 
     Ownership: owns its epoll fd and its wake-up pipe, borrows what it watches.
     """
@@ -166,12 +169,21 @@ class Reactor:
                 callback(events)
                 self._shall_rest = True
         if len(ready) > 1 or not self._shall_rest:
-            for fd, events in ready:
+            for number, (fd, events) in enumerate(ready, 1):
+                if not number % _BATCH:
+                    self._serve_first()
                 # An earlier callback of the batch may have ended it.
                 if fd not in first and (callback := callbacks.get(fd)) is not None:
                     callback(events)
         if self._timers and self._timers[0][0] <= self.now_ns():
             self._run_timers()
+
+    def _serve_first(self) -> None:
+        """Call back what comes first, if it has become readable since the turn began."""
+        for fd, events in self._first_only.poll(0):
+            if (callback := self._callbacks.get(fd)) is not None:
+                callback(events)
+                self._shall_rest = True
 
     def _wait_time(self, timeout: float | None) -> float:
         """Say how long epoll may wait; below 0 is for ever."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 LATER_NS = 3600 * 1_000_000_000
+MANY, FEW = 200, 20
 
 
 class Pipe:
@@ -325,6 +326,21 @@ def test_what_comes_first_does_not_wait_for_the_moment_to_pass(
     reactor.run_once(0)
     reactor.run_once(0)
     assert ran == ["one", "other"]
+
+
+def test_what_comes_first_waits_for_few_of_many_others(reactor: Reactor) -> None:
+    ran: list[str] = []
+    fence, *others = pipes = [Pipe() for _ in range(1 + MANY)]
+    reactor.watch_first(fence.read_end, noting(ran, "fence", fence))
+    for number, pipe in enumerate(others):
+        then = fence if number == 0 else None
+        reactor.watch(pipe.read_end, noting(ran, "other", pipe, then=then))
+        pipe.fill()
+    reactor.run_once(0)
+    for pipe in pipes:
+        pipe.close()
+    assert ran.count("other") == MANY
+    assert ran.index("fence") <= FEW
 
 
 def test_what_comes_first_may_be_unwatched(reactor: Reactor, pipes: tuple[Pipe, Pipe]) -> None:

@@ -35,6 +35,8 @@ STREAM_ID = 1
 POOL_SIZE = 8
 SEND_BUFFER = 4608
 UNKNOWN = 0x0F0F
+MANY = 40
+"""More answers than are given in one turn."""
 MESSAGES = {message.code: message for message in protocol.FROM_DAEMON}
 WELCOME = protocol.Welcome(1, 1, 0, 42, protocol.MAX_CREDITS, 250, "vkms", "0.1")
 HELLO = protocol.Hello(protocol.MAGIC, 1, 1, 0, "tester")
@@ -1029,6 +1031,39 @@ def test_answers_carry_the_serial_and_end_with_done(world: World, client: Client
 
 def test_an_empty_query_has_an_empty_answer(world: World, client: Client) -> None:
     assert names(world.ask(client, query(0))) == ["DONE"]
+
+
+def read_to_done(world: World, client: Client) -> list[Received]:
+    received: list[Received] = []
+    while not received or received[-1].name != "DONE":
+        world.reactor.run_once(0)
+        received += client.read()
+    return received
+
+
+def test_a_long_answer_lets_others_have_their_turn(world: World, client: Client) -> None:
+    count = 3 * MANY
+    for _ in range(count):
+        world.connect().send(hello())
+    world.reactor.turn()
+    client.read()
+    client.send(query(protocol.Query.CLIENTS))
+    world.reactor.run_once(0)
+    begun = client.read()
+    assert 0 < len(begun) <= MANY
+    assert names(begun + read_to_done(world, client)) == ["CLIENT"] * (count + 1) + ["DONE"]
+
+
+def test_a_long_answer_goes_on_when_clients_come_and_leave_meanwhile(
+    world: World, client: Client
+) -> None:
+    others = [greeted(world) for _ in range(2 * MANY)]
+    client.send(query(protocol.Query.CLIENTS))
+    world.reactor.run_once(0)
+    begun = client.read()
+    others[-1].session.close()
+    greeted(world)
+    assert names(begun + read_to_done(world, client)) == ["CLIENT"] * (2 * MANY) + ["DONE"]
 
 
 def test_an_engine_is_idle_then_capturing_then_lingering(world: World, client: Client) -> None:

@@ -106,7 +106,7 @@ class Hub:
     # -- answers ------------------------------------------------------------------------------
 
     def answer(self, asker: Session, what: int, serial: int) -> Iterator[bytes]:
-        """Yield the answers to a QUERY, the DONE that ends them included."""
+        """Yield the answers to a QUERY, the DONE that ends them included; take your time."""
         now_ns = self.reactor.now_ns()
         for stream in self.streams.values():
             if what & protocol.Query.OUTPUTS:
@@ -116,8 +116,9 @@ class Hub:
             if what & protocol.Query.PLANES and self.access.admits(asker.peer, stream.name):
                 yield from stream.planes(serial)
         if what & protocol.Query.CLIENTS:
-            for session in self.sessions.values():
-                yield from session.status(serial)
+            for session in tuple(self.sessions.values()):
+                if session.number in self.sessions:  # it may leave while others are answered
+                    yield from session.status(serial)
         yield protocol.DONE.pack(protocol.Done(), serial=serial)
 
     # -- events -------------------------------------------------------------------------------

@@ -42,6 +42,8 @@ _REVOCATIONS_SPAN_S = 10.0
 """A client that has so many frames taken back within so many seconds is cut off."""
 _OUTBOX_LIMIT = 256
 """Control messages that wait for a client to read; one more and it is cut off."""
+_ANSWERS_A_TURN = 32
+"""Of a QUERY: others have their turn between."""
 _SERIAL_AT, _RECEIPT_AT = 8, 12
 _RELEASE_HEAD = protocol.RELEASE.pack(protocol.Release(0, 0, 0))[:_SERIAL_AT]
 """Type, flags and size of a RELEASE; then come its serial and its receipt."""
@@ -63,8 +65,8 @@ class Session:
     """
 
     __slots__ = (
-        "_events", "_hello_timer", "_hub", "_is_leaving", "_outbox", "_reactor", "_read",
-        "_revocations", "_stale", "_taken_back", "_transport", "excused", "is_greeted",
+        "_answers", "_events", "_hello_timer", "_hub", "_is_leaving", "_outbox", "_reactor",
+        "_read", "_revocations", "_stale", "_taken_back", "_transport", "excused", "is_greeted",
         "is_introduced", "known", "lent", "marks", "name", "number", "peer", "revoked",
         "subscriptions", "time_connected_ns", "write",
     )  # fmt: skip
@@ -95,6 +97,8 @@ class Session:
         self.known: dict[Slot, int] = {}
         """Buffers that it was sent, and of which stream."""
         self._outbox: list[bytes] = []  # a tenth of a deque; it is short
+        self._answers: Iterator[bytes] | None = None
+        """Of a QUERY, those that are still to be given."""
         self._stale: tuple[Stream, ...] = ()
         """Outputs that changed while it did not read."""
         self._events = READABLE
@@ -294,12 +298,11 @@ class Session:
         self.say_bye(protocol.ByeReason.CLIENT)
 
     def _query(self, request: protocol.AskQuery, header: protocol.Header) -> None:
-        if self._outbox:
+        if self._outbox or self._answers is not None:
             busy = CaptureBusyError("earlier answers are not read yet", code="capacity")
             self._send_error(busy, header)
             return
-        # Not counted against the outbox: they were asked for, and nothing else is waiting.
-        self._outbox.extend(self._hub.answer(self, request.what, header.serial))
+        self._answers = self._hub.answer(self, request.what, header.serial)
         self._flush()
 
     def _watch(self, request: protocol.Watch, header: protocol.Header) -> None:
@@ -520,14 +523,15 @@ class Session:
     def _flush(self) -> None:
         events = READABLE
         try:
-            while self._outbox:
-                self._transport.send(self._outbox[0])
-                del self._outbox[0]
+            self._send_waiting()
+            self._go_on_answering()
         except BlockingIOError:
-            events |= WRITABLE
+            pass  # the loop says when there is room
         except CaptureLostError:
             self._outbox.clear()  # the hang-up is seen by the loop
-            self._stale = ()
+            self._stale, self._answers = (), None
+        if self._outbox or self._answers is not None:
+            events |= WRITABLE
         if events != self._events:
             self._events = events
             self._reactor.change(self._transport.fileno(), events)
@@ -536,6 +540,21 @@ class Session:
                 subscription.stream.engine.wake()
         if self._stale and not self._outbox:
             self._catch_up()
+
+    def _send_waiting(self) -> None:
+        while self._outbox:
+            self._transport.send(self._outbox[0])
+            del self._outbox[0]
+
+    def _go_on_answering(self) -> None:
+        if self._answers is None:
+            return
+        for _ in range(_ANSWERS_A_TURN):
+            if (message := next(self._answers, None)) is None:
+                self._answers = None
+                return
+            self._outbox.append(message)
+            self._send_waiting()
 
     # -- leaving ------------------------------------------------------------------------------
 
