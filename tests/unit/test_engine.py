@@ -16,6 +16,7 @@ from capturectl.errors import (
     NotAllowedError,
     OutputOffError,
 )
+from captured.capture import retired
 from captured.capture.engine import Engine, Settings
 from captured.capture.pacing import Pace, Policy
 from captured.capture.pattern import PatternSource, parse_geometry
@@ -543,6 +544,20 @@ def test_a_holder_that_leaves_when_something_is_taken_back_does_not_cut_the_sett
     finish(clock, source)
     assert leaver.taken_back != []
     assert len(source.jobs) == jobs
+
+
+def test_a_former_buffer_is_let_go_of_soon_after_the_client_has(
+    engine: Engine, clock: FakeClock, source: FakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subscribed(engine)
+    finish(clock, source)
+    kept = []
+    for references in (2, 1):
+        monkeypatch.setattr(retired, "_references", lambda fd, count=references: count)
+        engine.detach()
+        clock.advance(5)
+        kept.append(engine.retired.size)
+    assert kept == [source.memories[0].size, 0]
 
 
 # -- back-pressure ----------------------------------------------------------------------------

@@ -43,6 +43,8 @@ _RETURN_LIMIT_S = 10.0
 _DRAIN_S = 0.25
 _RENEW_GAP_NS = 1_000_000_000
 """Between two replacements: making memory takes longer than anything else in the loop."""
+_REAP_S = 2.0
+"""Between two looks at whether clients have former buffers still."""
 _RETIRED_POOLS = 2
 """Former pools that clients may keep in memory; with more, no new one is made."""
 
@@ -147,6 +149,7 @@ class Engine:
         self._due = Alarm(clock, self.pump)
         self._linger = Alarm(clock, self.detach)
         self._return = Alarm(clock, self._try_return)
+        self._reaping = Alarm(clock, self._reap)
         self._missed = self._lost = self._captured = self._attached = self._revoked = 0
 
     # -- subscribers --------------------------------------------------------------------------
@@ -364,6 +367,7 @@ class Engine:
             log.warning("%r is not replaced: %s", slot, error)
             return slot
         self.retired.add(slot.memory)
+        self._reaping.set_in(_REAP_S)
         self.outlet.slot_replaced(slot)
         fresh = pool.replace(slot, memory)
         self.outlet.pool_changed()
@@ -398,8 +402,14 @@ class Engine:
         if pool is not None:
             for slot in pool.held():
                 self.retired.add(slot.memory)
+                self._reaping.set_in(_REAP_S)
             pool.close()
             self.outlet.pool_freed(pool.generation)
+
+    def _reap(self) -> None:
+        self.retired.reap()
+        if self.retired.size:
+            self._reaping.set_in(_REAP_S)
 
     def _detach_source(self) -> None:
         self._forget_lasting()
@@ -411,6 +421,7 @@ class Engine:
         """End every subscription and detach. Twice is fine."""
         self._audience.dismiss()
         self.detach()
+        self._reaping.clear()
         self.retired.close()
 
     # -- the output changes under us ----------------------------------------------------------
