@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
-
 from capturectl.cli.options import add_json
 from capturectl.cli.output import print_json
 from capturectl.cli.table import table
 from capturectl.errors import CaptureError
+from capturectl.installed import find_captured
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -105,14 +103,8 @@ def _refused(said: str, status: int) -> CaptureError:
 
 
 def _program() -> str:
-    """Return the daemon's program: the one beside this command, else the first in PATH."""
-    beside = os.path.join(os.path.dirname(os.path.realpath(sys.argv[0])), "captured")  # noqa: PTH118, PTH120 - start-up time
-    if os.access(beside, os.X_OK):
-        return beside
-    import shutil
-
-    found = shutil.which("captured")
-    if found is None:
+    found = find_captured()
+    if not found:
         raise CaptureError(
             "captured is not installed here", "install it, or name its machine with -H",
             code="no-daemon",

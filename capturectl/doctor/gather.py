@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import sys
 from typing import TYPE_CHECKING
 
 from capturectl.client import connect, default_socket
 from capturectl.doctor.cards import Examination, Node, Problem, examination_from
 from capturectl.doctor.facts import Daemon, Facts, Memory, SocketFile, Unit, User
 from capturectl.errors import CaptureError, CaptureUnsupportedError
+from capturectl.installed import find_captured
 from capturectl.version import VERSION
 
 if TYPE_CHECKING:
@@ -46,18 +46,6 @@ def gather(socket: str | None) -> Facts:
         VERSION, _user(), socket_file, _daemon(path), command, examination, problem,
         _existing(_asked_groups(examination, units, socket_file)), units, _memory(),
     )  # fmt: skip
-
-
-def find_captured() -> str:
-    """Return the daemon's program: beside this command, or on the PATH; empty if there is none."""
-    import shutil
-
-    own = sys.argv[0] if os.sep in sys.argv[0] else sys.executable
-    for place in (os.path.abspath(own), os.path.realpath(own)):  # noqa: PTH100 - short start
-        candidate = f"{os.path.dirname(place)}/captured"  # noqa: PTH120 - the same
-        if os.access(candidate, os.X_OK):
-            return candidate
-    return shutil.which("captured") or ""
 
 
 def run(*words: str) -> tuple[int, str, str]:

@@ -157,6 +157,14 @@ def test_the_installed_command_takes_a_snapshot(
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_installed_command_finds_its_daemon_without_sbin_in_path(prefix: Path) -> None:
+    words = [f"{prefix}/bin/capturectl", "config", "check"]
+    done = subprocess.run(
+        words, check=False, capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"}
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_installed_commands_heed_no_module_of_the_current_directory(
     prefix: Path, tmp_path: Path
 ) -> None:

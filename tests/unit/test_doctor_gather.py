@@ -74,32 +74,6 @@ def nowhere(tmp_path: Path) -> str:
     return str(tmp_path / "nothing.sock")
 
 
-def test_the_program_beside_the_command_is_found(install: Callable[[str], Path]) -> None:
-    program = install("true")
-    assert gather.find_captured() == str(program)
-
-
-def test_the_program_beside_what_a_link_leads_to_is_found(
-    install: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    program = install("true")
-    (tmp_path / "capturectl").touch()
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/capturectl").symlink_to(tmp_path / "capturectl")
-    monkeypatch.setattr(sys, "argv", [str(tmp_path / "bin/capturectl")])
-    assert gather.find_captured() == str(program)
-
-
-def test_a_program_in_the_current_directory_is_not_run(
-    install: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    install("true")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["-c"])
-    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
-    assert gather.find_captured() == ""
-
-
 @pytest.mark.parametrize(
     ("script", "problem"),
     [
