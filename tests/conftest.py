@@ -13,9 +13,10 @@ from tests.support.fds import open_fds
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# A shell that runs the tests in the background has SIGINT ignored, which every program that they
-# start would inherit.
+# A shell that runs the tests in the background has SIGINT ignored, and nohup SIGHUP, which every
+# program that they start would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

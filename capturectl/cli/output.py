@@ -12,7 +12,7 @@ from capturectl.errors import CaptureError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 SCHEMA = "captured/1"
 
@@ -77,7 +77,8 @@ def write_stdout(data: bytes) -> None:
 def write_file(path: str, data: bytes) -> None:
     """Write a file that appears whole or not at all, in place of one of that name.
 
-    A pipe or a device of that name is written to instead; a link is followed.
+    A pipe or a device of that name is written to instead; a link is followed. SIGTERM and SIGHUP
+    end the process when the file is whole.
 
     Raises:
         CaptureError: The directory or the disk does not take it; nothing is left behind.
@@ -88,7 +89,8 @@ def write_file(path: str, data: bytes) -> None:
             with open(path, "wb") as special:  # noqa: PTH123 - as below
                 special.write(data)
         else:
-            _replace(os.path.realpath(path), data, mode)
+            with _held_back():
+                _replace(os.path.realpath(path), data, mode)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -106,8 +108,8 @@ def _replace(path: str, data: bytes, mode: int | None) -> None:
     # pathlib and tempfile would do all this as well, and cost start-up time.
     directory = os.path.dirname(path)  # noqa: PTH120
     temporary = f"{directory}/.capture-{os.urandom(8).hex()}"
-    fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
+        fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with open(fd, "wb") as file:  # noqa: PTH123
             file.write(data)
             os.fchmod(fd, 0o666 & ~_umask() if mode is None else stat.S_IMODE(mode))
@@ -116,6 +118,27 @@ def _replace(path: str, data: bytes, mode: int | None) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temporary)  # noqa: PTH108
         raise
+
+
+@contextlib.contextmanager
+def _held_back() -> Iterator[None]:
+    """Let signals that would end this process at once do so on leaving, and not before.
+
+    No mask: that is a thread's own, and another thread, such as numpy's, would take the signal.
+    """
+    import signal
+
+    came: list[int] = []
+    held = [n for n in (signal.SIGHUP, signal.SIGTERM) if signal.getsignal(n) == signal.SIG_DFL]
+    for number in held:
+        signal.signal(number, lambda got, _: came.append(got))
+    try:
+        yield
+    finally:
+        for number in held:
+            signal.signal(number, signal.SIG_DFL)
+        for got in came:
+            signal.raise_signal(got)
 
 
 def _umask() -> int:

@@ -10,7 +10,11 @@ import json
 import os
 import pty
 import resource
+import signal
 import stat
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LIMIT = 1 << 20
+PROJECT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -161,6 +166,66 @@ def test_an_interruption_leaves_nothing(path: Path, monkeypatch: pytest.MonkeyPa
     assert list(path.parent.iterdir()) == []
 
 
+_WRITER = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from capturectl.cli.output import write_file
+"""
+_FOR_EVER = f"""{_WRITER}
+print(flush=True)
+while True:
+    write_file(sys.argv[2], bytes(1 << 22))
+"""
+_HALF_WAY = f"""{_WRITER}
+fchmod = os.fchmod
+def end_half_way(fd, mode):
+    os.kill(os.getpid(), int(sys.argv[3]))
+    fchmod(fd, mode)
+os.fchmod = end_half_way
+write_file(sys.argv[2], b"data")
+"""
+ENDINGS = [signal.SIGTERM, signal.SIGHUP]
+
+
+def writer(code: str, *words: object) -> subprocess.Popen[bytes]:
+    """Start a process that writes, with the signals as a command begins with them."""
+    command = [sys.executable, "-c", code, PROJECT, *words]
+    return subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE)
+
+
+@pytest.mark.parametrize("number", ENDINGS)
+def test_a_signal_that_comes_half_way_ends_it_after_the_whole_file(
+    path: Path, number: signal.Signals
+) -> None:
+    with writer(_HALF_WAY, path, int(number)) as process:
+        status = process.wait()
+    assert (status, list(path.parent.iterdir())) == (-number, [path])
+    assert path.read_bytes() == b"data"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", ENDINGS)
+def test_a_signal_at_any_time_leaves_nothing_but_the_file(
+    path: Path, number: signal.Signals
+) -> None:
+    for run in range(20):
+        with writer(_FOR_EVER, path) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(run / 1000)  # any moment will do
+            process.send_signal(number)
+            assert process.wait() == -number
+        assert set(path.parent.iterdir()) <= {path}
+
+
+def test_a_signal_that_is_ignored_stays_so(path: Path) -> None:
+    with writer(
+        f"import signal; signal.signal(1, signal.SIG_IGN)\n{_HALF_WAY}", path, 1
+    ) as process:
+        assert process.wait() == 0
+    assert path.read_bytes() == b"data"
+
+
 def test_a_missing_directory_is_named(tmp_path: Path) -> None:
     with pytest.raises(CaptureError, match=r"missing/a\.png: No such file or directory"):
         write_file(str(tmp_path / "missing" / "a.png"), b"data")
@@ -201,8 +266,6 @@ def stdout_on(fd: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Put standard output on a descriptor, and take it back without flushing."""
     with monkeypatch.context() as patch:
         patch.setattr("sys.stdout", io.TextIOWrapper(io.BufferedWriter(io.FileIO(fd, "w"))))
-        import sys
-
         stream = sys.stdout
         yield
     with contextlib.suppress(OSError):
