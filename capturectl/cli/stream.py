@@ -323,14 +323,21 @@ class _Run:
 
 @contextlib.contextmanager
 def _signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Have SIGINT and SIGTERM end the stream after a whole frame; a second one at once."""
+    """Have SIGINT, SIGTERM and SIGHUP end the stream after a whole frame; a second one at once."""
+    is_stopping = False
 
     def handle(number: int, unused: object) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        nonlocal is_stopping
+        if is_stopping:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        is_stopping = True
         stop()
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    # Under nohup it does not matter that the terminal is gone.
+    is_tied = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
+    numbers = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if is_tied else []))
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield
     finally:

@@ -145,7 +145,7 @@ def test_a_reader_that_has_enough_is_no_failure(daemon: DaemonProcess) -> None:
         assert (writer.wait(20), writer.stderr.read()) == (0, b"")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_leaves_a_whole_film(
     daemon: DaemonProcess, tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -159,6 +159,22 @@ def test_a_signal_leaves_a_whole_film(
     head = data.index(b"\n") + 1
     halves = ((WIDTH + 1) // 2) * ((HEIGHT + 1) // 2)
     assert (len(data) - head) % (len(b"FRAME\n") + WIDTH * HEIGHT + 2 * halves) == 0
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_second_signal_ends_it_at_once(daemon: DaemonProcess, second: signal.Signals) -> None:
+    """Two directly after each other, while the reader stands still."""
+    first = signal.SIGTERM if second == signal.SIGINT else signal.SIGINT
+    for _ in range(5):
+        with subprocess.Popen(
+            words(daemon, "stream"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as writer:
+            wait_until(lambda: is_filling(writer.stdout), "the pipe fills")
+            writer.send_signal(first)
+            writer.send_signal(second)
+            assert writer.wait(20) in {-first, -second}  # the kernel may turn them round
+            assert writer.stderr is not None
+            assert writer.stderr.read() == b""
 
 
 def test_a_reader_that_stands_still_does_not_get_the_client_cut_off(daemon: DaemonProcess) -> None:

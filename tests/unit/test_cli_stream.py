@@ -202,7 +202,7 @@ def test_a_daemon_that_goes_ends_a_whole_file_with_status_1(end: bytes) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_after_a_whole_frame_with_status_0(number: signal.Signals) -> None:
     def interrupt() -> None:
         film, whole = Path("a.raw").absolute(), len(RED_GREEN) * 3
@@ -216,6 +216,17 @@ def test_a_signal_ends_it_after_a_whole_frame_with_status_0(number: signal.Signa
     interrupter.join()
     assert (status, Path("a.raw").read_bytes()) == (0, RED_GREEN * 3)
     assert signal.getsignal(number) is before
+
+
+@pytest.mark.slow
+def test_a_hang_up_that_is_ignored_ends_nothing() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGHUP))
+    timer.start()
+    status = stream("-n", "40", "a.y4m", messages=(buffer(), frame(1), GONE_OFF))
+    timer.join()
+    assert (status, pictures(Path("a.y4m").read_bytes())) == (0, 40)
+    assert signal.signal(signal.SIGHUP, before) is signal.SIG_IGN
 
 
 @pytest.mark.slow
