@@ -34,13 +34,15 @@ class Progress:
         if not self._is_shown:
             return
         fps = frames / max(time.monotonic() - self._start, 0.001)
-        self._put(f"{frames} frames  {fps:.1f} fps  {dropped} dropped  {_bytes(size)}", "")
-        sys.stderr.write("\n")
+        self._put(f"{frames} frames  {fps:.1f} fps  {dropped} dropped  {_bytes(size)}", "", "\n")
 
-    def _put(self, text: str, note: str) -> None:
+    def _put(self, text: str, note: str, end: str = "") -> None:
         text = f"{text}  {note}".rstrip()[: _columns() - 1]
-        sys.stderr.write(f"\r{text}\x1b[K")
-        sys.stderr.flush()
+        try:
+            sys.stderr.write(f"\r{text}\x1b[K{end}")
+            sys.stderr.flush()
+        except OSError:  # the terminal is gone, which is no reason to write no more frames
+            self._is_shown = False
 
 
 def _columns() -> int:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -58,3 +59,17 @@ def test_without_a_terminal_nothing_is_said(capsys: pytest.CaptureFixture[str]) 
 def test_without_standard_error_nothing_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", None)
     Progress().end(1, 0, 1)
+
+
+def test_a_terminal_that_has_gone_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        monkeypatch.setattr("capturectl.cli.progress._EVERY", 0.0)
+        progress = Progress()
+        os.close(mine)
+        progress.show(1, 0, 1)
+        progress.end(1, 0, 1)
+        monkeypatch.undo()
+        with contextlib.suppress(OSError):
+            stream.close()
