@@ -21,7 +21,7 @@ from capturectl.client import (
     pauses,
     program_name,
 )
-from capturectl.conversation import Conversation, Subscribed
+from capturectl.conversation import Conversation, Subscribed, millihertz
 from capturectl.errors import (
     CaptureClosedError,
     CaptureError,
@@ -156,7 +156,7 @@ class Client:
         with `contextlib.aclosing`, or when the client is closed soon.
         """
         wanted = self.output(output)
-        request = protocol.Subscribe(sources, 0, 0, credits, 0, round(max_fps * 1000))
+        request = protocol.Subscribe(sources, 0, 0, credits, 0, millihertz(max_fps))
         await self._settle(wanted, self._timeout)
         self._talk.subscribe(wanted, request)
         try:

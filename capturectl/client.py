@@ -12,7 +12,7 @@ import sys
 import time
 
 from capturectl import protocol
-from capturectl.conversation import Conversation, Subscribed
+from capturectl.conversation import Conversation, Subscribed, millihertz
 from capturectl.errors import (
     CaptureClosedError,
     CaptureError,
@@ -347,7 +347,7 @@ class Client:
 
         Args:
             output: Its name; None where there is only one.
-            max_fps: Frames a second at most; 0 takes every one.
+            max_fps: Frames a second at most, 0.001 or more; 0 takes every one.
             credits: Frames that this client may hold at once, 1 to 4.
             sources: As for `snapshot`.
             timeout: Seconds that a step of the iterator waits at most; None waits for as long
@@ -364,7 +364,7 @@ class Client:
         """
         wanted = self.output(output)
         flags = protocol.SubscribeFlag.EARLY if early else protocol.SubscribeFlag(0)
-        request = protocol.Subscribe(sources, flags, 0, credits, 0, round(max_fps * 1000))
+        request = protocol.Subscribe(sources, flags, 0, credits, 0, millihertz(max_fps))
         self._subscribe(wanted, request)
         return FrameStream(self, wanted, request, timeout, reconnect=reconnect)
 

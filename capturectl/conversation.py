@@ -34,6 +34,22 @@ if TYPE_CHECKING:
     from capturectl.transport import Packet
 
 
+_LARGEST_U32 = (1 << 32) - 1
+
+
+def millihertz(frames_per_second: float) -> int:
+    """Return a limit as the protocol has it; only 0, which is none, becomes 0.
+
+    Raises:
+        ValueError: It is negative or NaN.
+    """
+    if not frames_per_second >= 0:
+        raise ValueError(f"{frames_per_second} frames a second")
+    if frames_per_second == 0:
+        return 0
+    return round(min(max(frames_per_second * 1000, 1), _LARGEST_U32))
+
+
 class Statistics(NamedTuple):
     """What a connection has received and what it went without, over all its outputs."""
 

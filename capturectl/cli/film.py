@@ -8,6 +8,7 @@ import json
 from capturectl import y4m
 from capturectl.cli.filmclock import FilmClock
 from capturectl.cli.output import SCHEMA
+from capturectl.conversation import millihertz
 from capturectl.encode import describe
 from capturectl.errors import CaptureUnsupportedError
 from capturectl.fourcc import fourcc_name
@@ -114,7 +115,7 @@ def rate_of(refresh_mhz: int, max_fps: float) -> int:
     Raises:
         CaptureUnsupportedError: Neither the display's rate nor a limit is known.
     """
-    rates = [rate for rate in (refresh_mhz, round(max_fps * 1000)) if rate > 0]
+    rates = [rate for rate in (refresh_mhz, millihertz(max_fps)) if rate > 0]
     if not rates:
         raise CaptureUnsupportedError("the output has no refresh rate", "give --max-fps")
     return min(rates)

@@ -113,6 +113,12 @@ def test_a_limit_is_the_films_rate() -> None:
     assert b" F25:2 " in Path("a.y4m").read_bytes()
 
 
+@pytest.mark.parametrize(("limit", "rate"), [("0.0001", b"1:1000"), ("5e6", b"60:1")])
+def test_a_limit_may_be_as_low_and_as_high_as_it_likes(limit: str, rate: bytes) -> None:
+    assert stream("-n", "1", "--max-fps", limit, "a.y4m") == 0
+    assert b" F%b " % rate in Path("a.y4m").read_bytes()
+
+
 def test_a_gap_is_filled_with_the_frame_before_it() -> None:
     messages = (buffer(), frame(1), frame(2), frame(7))
     assert stream("-n", "7", "a.y4m", messages=messages) == 0
@@ -287,7 +293,14 @@ def test_an_encoded_film_has_a_hint(capsys: pytest.CaptureFixture[str]) -> None:
     assert "capturectl stream | ffmpeg -i - FILE" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [["-n", "0"], ["--max-fps", "0"], ["--format", "gif"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-n", "0"], ["--format", "gif"], ["--max-fps", "0"], ["--max-fps", "-1"],
+        ["--max-fps", "nan"], ["--max-fps", "inf"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
 def test_an_option_that_cannot_be_read_is_a_usage_error(words: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["stream", *words])

@@ -111,6 +111,29 @@ def send_picture(daemon: FakeDaemon, pixels: OwnedFd, sequence: int = 1) -> None
     daemon.send(frame(sequence), ENDED)
 
 
+# --- limits ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("frames_per_second", "said"),
+    [
+        (0, 0), (1e-9, 1), (0.0001, 1), (0.0016, 2), (29.97, 29_970), (4_294_967.295, 0xFFFF_FFFF),
+        (5e6, 0xFFFF_FFFF), (math.inf, 0xFFFF_FFFF),
+    ],
+)  # fmt: skip
+def test_a_limit_is_said_as_near_as_the_protocol_can(
+    client: Client, daemon: FakeDaemon, frames_per_second: float, said: int
+) -> None:
+    with client.stream(max_fps=frames_per_second):
+        assert struct.unpack_from("<I", daemon.receive(), 36) == (said,)
+
+
+@pytest.mark.parametrize("frames_per_second", [-1, math.nan, -math.inf])
+def test_a_limit_below_nothing_is_refused(client: Client, frames_per_second: float) -> None:
+    with pytest.raises(ValueError, match="frames a second"):
+        client.stream(max_fps=frames_per_second)
+
+
 # --- connecting ------------------------------------------------------------------------------
 
 
