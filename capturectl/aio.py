@@ -109,7 +109,7 @@ class Client:
         return self._talk.events.popleft() if self._talk.events else None
 
     async def _ask(self, what: protocol.Query) -> list[tuple[int, Any]]:
-        serial = self._talk.ask(what)
+        serial = self._told(lambda: self._talk.ask(what))
         return await self._until(
             lambda: self._talk.answer(serial), self._timeout, "the daemon's answer"
         )
@@ -212,7 +212,7 @@ class Client:
         self._error = None
         asyncio.get_running_loop().add_reader(self._transport.fileno(), self._readable)
         try:
-            self._talk.hello(self._name)
+            self._told(lambda: self._talk.hello(self._name))
             await self._until(
                 lambda: self._talk.is_greeted or None, self._timeout, "the daemon's WELCOME"
             )
@@ -233,6 +233,17 @@ class Client:
             self._connected().send(message)
         except BlockingIOError as error:
             raise CaptureTimeoutError("the daemon reads nothing", "see its log") from error
+
+    def _told(self, say: Callable[[], int]) -> int:
+        """Say something; to a daemon that has hung up, raise what it said last."""
+        try:
+            return say()
+        except CaptureLostError:
+            if self._error is None:
+                self._readable()
+            if self._error is not None:
+                raise self._error from None
+            raise
 
     def _readable(self) -> None:
         """Take in all that is there; the loop calls it."""

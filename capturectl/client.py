@@ -275,20 +275,20 @@ class Client:
 
     def _await_answer(self, ask: Callable[[], int]) -> list[tuple[int, Any]]:
         deadline = time.monotonic() + self._timeout
-        try:
-            serial = ask()
-        except CaptureLostError:
-            self._hear_last_words()
-            raise
+        serial = self._told(ask)
         while (rows := self._talk.answer(serial)) is None:
             self._hear(deadline, "the daemon's answer")
         return rows
 
-    def _hear_last_words(self) -> None:
-        """Raise what the daemon said when it hung up, and nobody listened."""
-        with contextlib.suppress(CaptureTimeoutError):
-            while True:
-                self._hear(time.monotonic(), "its last words")
+    def _told(self, say: Callable[[], int]) -> int:
+        """Say something; to a daemon that has hung up, raise what it said last."""
+        try:
+            return say()
+        except CaptureLostError:
+            with contextlib.suppress(CaptureTimeoutError):
+                while True:
+                    self._hear(time.monotonic(), "its last words")
+            raise
 
     # -- frames -------------------------------------------------------------------------------
 
@@ -405,7 +405,7 @@ class Client:
         deadline = time.monotonic() + self._timeout
         self._transport = Transport(open_socket(self._address, self._timeout))
         try:
-            self._talk.hello(self._name)
+            self._told(lambda: self._talk.hello(self._name))
             while not self._talk.is_greeted:
                 self._hear(deadline, self._talk.awaited)
         except BaseException:

@@ -122,10 +122,10 @@ class Conversation:
         self._send(message.pack(body, serial=self._serial, stream=stream))
         return self._serial
 
-    def hello(self, name: str) -> None:
-        """Begin."""
+    def hello(self, name: str) -> int:
+        """Begin; return the message's serial."""
         capabilities = protocol.Capability.EARLY | protocol.Capability.WATCH
-        self.say(
+        return self.say(
             protocol.HELLO,
             protocol.Hello(
                 protocol.MAGIC, protocol.VERSION_MIN, protocol.VERSION_MAX, capabilities, name

@@ -103,13 +103,14 @@ class Transport:
             ProtocolError: It is too long, came with too many fds, or has no valid header.
             CaptureLostError: The connection was reset.
         """
-        # Python's socket.recv_fds ignores its flags, so descriptors would be inherited.
         try:
-            data, control, flags, _ = self._open().recvmsg(
-                MAX_MESSAGE, _CONTROL_SPACE, socket.MSG_CMSG_CLOEXEC
-            )
+            data, control, flags = self._receive_once()
         except ConnectionError as error:
-            raise CaptureLostError("the connection was reset") from error
+            # Kernel: a reset is told once, before what the peer has sent until then
+            # (net/core/datagram.c, __skb_try_recv_datagram): it may have said why.
+            data, control, flags = self._receive_once()
+            if not data:
+                raise CaptureLostError("the connection was reset") from error
         fds = tuple(_owned(control))
         if not data and not fds:
             return None
@@ -123,6 +124,10 @@ class Transport:
             for fd in fds:
                 fd.close()
             raise
+
+    def _receive_once(self) -> tuple[bytes, list[tuple[int, int, bytes]], int]:
+        # Python's socket.recv_fds ignores its flags, so descriptors would be inherited.
+        return self._open().recvmsg(MAX_MESSAGE, _CONTROL_SPACE, socket.MSG_CMSG_CLOEXEC)[:3]
 
     def hang_up(self) -> None:
         """Close so that the peer still reads what was sent last. Twice is fine.

@@ -207,6 +207,14 @@ def test_a_reset_is_a_lost_connection(pair: Pair) -> None:
     assert isinstance(caught.value.__cause__, ConnectionResetError)
 
 
+def test_what_the_peer_said_before_a_reset_is_received(pair: Pair) -> None:
+    pair.transport.send(BYE)
+    pair.peer.send(BYE)
+    pair.peer.close()  # with our message unread
+    assert pair.receive().data == BYE
+    assert pair.transport.receive() is None
+
+
 def test_sending_to_a_peer_that_hung_up_is_a_lost_connection(pair: Pair) -> None:
     pair.peer.close()
     with pytest.raises(CaptureLostError) as caught:
