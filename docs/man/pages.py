@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable
 
+_DOCUMENTS = "/usr/local/share/doc/captured/docs"
+"""Where `make install` puts docs/; it adapts the path to PREFIX."""
 PROTOCOL = Path(__file__).parents[1] / "protocol.md"
 _TOML_EXAMPLE = (
     "# Members of the group video may capture; light a display that is dark.",
@@ -212,7 +214,9 @@ def capture_protocol(date: str) -> Page:
     about = "how a client talks to the capture daemon, version 1"
     page = Page("capture-protocol", 7, date, VERSION, about)
     page.heading("DESCRIPTION")
-    markdown.add(page, PROTOCOL.read_text(encoding="utf-8"))
+    text = PROTOCOL.read_text(encoding="utf-8")
+    # A page has no links: another file of docs/ is named by where it is.
+    markdown.add(page, re.sub(r"\[[^]]+\]\(([^):#]+)\)", rf"`{_DOCUMENTS}/\1`", text))
     _add_see_also(page)
     return page
 

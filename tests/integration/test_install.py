@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -31,7 +32,9 @@ SYSTEM_FILES = {
     "lib/sysusers.d/captured.conf",
     "lib/udev/rules.d/70-captured.rules",
     "share/doc/captured/captured.toml",
-    "share/doc/captured/operations.md",
+    "share/doc/captured/README.md",
+    "share/doc/captured/docs/operations.md",
+    "share/doc/captured/docs/examples/client.c",
     "share/doc/captured/LICENSE",
     "share/doc/captured/drop-ins/realtime.conf",
 }
@@ -128,6 +131,27 @@ def test_units_and_launchers_name_the_prefix(staged: Path) -> None:
     assert "ExecReload=/usr/sbin/captured --check-config\n" in service
     assert "/usr/local" not in service
     assert '"/usr/lib/captured"' in (staged / "bin/capturectl").read_text()
+
+
+def test_links_in_the_documents_lead_somewhere(staged: Path) -> None:
+    documents = list((staged / "share/doc/captured").rglob("*.md"))
+    links = [
+        (document, target)
+        for document in documents
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text())
+        if "://" not in target
+    ]
+    dead = [(str(document), to) for document, to in links if not (document.parent / to).exists()]
+    assert (dead, len(documents) > 20, len(links) > 20) == ([], True, True)
+
+
+def test_units_and_manual_pages_name_documents_that_are_there(staged: Path) -> None:
+    places = [*staged.glob("lib/systemd/system/*"), *staged.glob("share/man/man?/*")]
+    texts = [place.read_text().replace("\\-", "-") for place in places]
+    named = {name for text in texts for name in re.findall(r"/usr/share/doc/[\w/.]+\w", text)}
+    documents = "/usr/share/doc/captured/docs"
+    assert named == {f"{documents}/operations.md", f"{documents}/examples/client.c"}
+    assert [path for path in named if not (staged / path.removeprefix("/usr/")).exists()] == []
 
 
 def test_files_are_readable_for_all_and_only_commands_executable(staged: Path) -> None:
