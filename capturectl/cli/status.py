@@ -19,13 +19,14 @@ from capturectl.cli.records import (
 )
 from capturectl.cli.table import age, counted, mebibytes, milliseconds, pairs, printable
 from capturectl.client import connect
+from capturectl.errors import ProtocolError
 from capturectl.fourcc import fourcc_name
 from capturectl.protocol import Source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from capturectl.client import Client
     from capturectl.conversation import Subscribed
@@ -69,18 +70,25 @@ def read_status(client: Client, name: str | None = None) -> list[Status]:
 
     Raises:
         NoOutputError: There is none of that name.
+        ProtocolError: The daemon left an output out of its answer.
     """
     outputs = client.outputs() if name is None else (client.output(name),)
     engines, clients = client.engines(), client.clients()
     return [
         Status(
             output,
-            engines[output.name],
+            _engine_of(output, engines),
             client.planes(output.name),
             tuple(row for row in clients if row.output == output.name),
         )
         for output in outputs
     ]
+
+
+def _engine_of(output: Output, engines: Mapping[str, EngineStatus]) -> EngineStatus:
+    if output.name not in engines:
+        raise ProtocolError(f"the daemon does not say what it does with {output.name}")
+    return engines[output.name]
 
 
 def _json(status: Status) -> dict[str, object]:

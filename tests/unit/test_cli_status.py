@@ -41,6 +41,33 @@ def status(start: Callable[..., AnsweringDaemon], capsys: pytest.CaptureFixture[
     return run
 
 
+@pytest.mark.parametrize("words", [(), ("HDMI-A-1",)])
+def test_an_output_that_the_daemons_answer_lacks_is_a_protocol_error(
+    start: Callable[..., AnsweringDaemon],
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+) -> None:
+    assert main(["status", *words, "-S", start(engines=()).path]) == 1
+    assert capsys.readouterr() == (
+        "",
+        "capturectl: the daemon does not say what it does with HDMI-A-1\n",
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["top", "-b", "-n", "1"], ["top", "--json", "-n", "1"], ["metrics"], ["clients"]],
+    ids=" ".join,
+)
+def test_others_show_what_there_is(
+    start: Callable[..., AnsweringDaemon],
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+) -> None:
+    assert main([*words, "-S", start(engines=(), planes=(), clients=()).path]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_all_there_is_to_know_of_an_output(status: Run) -> None:
     assert status(streams=[ATTACHED]) == (
         0,
