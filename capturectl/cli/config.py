@@ -26,6 +26,8 @@ EXAMPLES = (
 )
 FILES = {"file": "read"}
 _BUILT_IN = "built in"
+_STDIN = "/dev/stdin"
+"""What - is to the daemon."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,18 +88,24 @@ def _ask_daemon(file: str | None) -> list[dict[str, Any]]:
 
     words = [_program(), "--show-config"]
     if file is not None:
-        words += ["--config", "/dev/stdin" if file == "-" else file]
+        words += ["--config", _STDIN if file == "-" else file]
     done = subprocess.run(words, capture_output=True, text=True, check=False, errors="replace")
     if done.returncode != 0:
-        raise _refused(done.stderr, done.returncode)
+        raise _refused(done.stderr, done.returncode, file)
     settings: list[dict[str, Any]] = json.loads(done.stdout)["settings"]
+    for row in settings:
+        if file == "-" and row["origin"] == _STDIN:
+            row["origin"] = file
     return settings
 
 
-def _refused(said: str, status: int) -> CaptureError:
+def _refused(said: str, status: int, file: str | None) -> CaptureError:
     """Return the daemon's last line as an error with its exit status."""
     lines = said.strip().splitlines() or [f"captured ended with status {status}"]
-    error = CaptureError(lines[-1].removeprefix("captured: "), code="config")
+    reason = lines[-1].removeprefix("captured: ")
+    if file == "-" and reason.startswith(_STDIN):
+        reason = file + reason.removeprefix(_STDIN)
+    error = CaptureError(reason, code="config")
     error.exit_code = status if status > 0 else 1  # negative: a signal ended it
     return error
 

@@ -71,9 +71,22 @@ def test_check_as_json_is_an_object_in_both_cases(file: Path) -> None:
     assert (bad["schema"], bad["error"]["code"]) == ("captured/1/error", "config")
 
 
-def test_settings_come_through_standard_input() -> None:
+@pytest.mark.parametrize("text", ["buffers = 8\n", ""])
+def test_settings_come_through_standard_input(text: str) -> None:
+    done = capturectl("config", "check", "-", input=text)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "-: OK\n", "")
+
+
+def test_what_is_wrong_with_standard_input_has_its_name() -> None:
     done = capturectl("config", "check", "-", input="buffers = 4096\n")
-    assert (done.returncode, "buffers 4096 is not" in done.stderr) == (2, True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("capturectl: -: buffers 4096 is not")
+
+
+def test_what_is_from_standard_input_has_its_name() -> None:
+    done = capturectl("config", "show", "--json", "-", input="buffers = 8\n")
+    rows = json.loads(done.stdout)["settings"]
+    assert {"name": "buffers", "value": 8, "origin": "-"} in rows
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
