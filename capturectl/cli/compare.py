@@ -174,24 +174,41 @@ class _Looks:
 
     def report(self, *, has_matched: bool) -> int:
         """Say what came of it; return the exit status."""
-        difference, shown = self._difference, self._shown
+        if has_matched:
+            self._say(None, has_matched=True)
+            return 0
+        drawn = None
+        try:
+            drawn = self._draw()
+        finally:  # what was found is said, whether it could be drawn or not
+            self._say(drawn, has_matched=False)
+        return 1
+
+    def _draw(self) -> str | None:
+        """Write the drawing, if it is wanted; return where it is."""
+        file: str | None = self._options.diff
+        if file:
+            assert self._difference is not None
+            assert self._shown is not None
+            write_file(file, draw(self._expected, self._shown, self._difference))
+        return file
+
+    def _say(self, drawn: str | None, *, has_matched: bool) -> None:
+        difference = self._difference
         assert difference is not None
-        assert shown is not None
-        diff = self._options.diff if not has_matched else None
         if self._options.json:
-            print_json(self._as_json(difference, diff, has_matched=has_matched), "compare")
+            print_json(self._as_json(difference, drawn, has_matched=has_matched), "compare")
         output, file = self._about["output"], self._options.file
         if has_matched:
             if not self._options.json:
                 print(f"{output} shows {file}")
-            return 0
-        hint = f"see {diff}" if diff else "--diff FILE draws it"
-        sys.stderr.write(
-            f"capturectl: {output} does not show {file}: {self._in_words(difference)}: {hint}\n"
-        )
-        if diff:  # last: what was found is said, whether this can be written or not
-            write_file(diff, draw(self._expected, shown, difference))
-        return 1
+            return
+        text = f"{output} does not show {file}: {self._in_words(difference)}"
+        if drawn:
+            text += f": see {drawn}"
+        elif not self._options.diff:
+            text += ": --diff FILE draws it"
+        sys.stderr.write(f"capturectl: {text}\n")
 
     def _as_json(
         self, difference: Difference, diff: str | None, *, has_matched: bool

@@ -149,7 +149,20 @@ def test_what_differs_is_said_though_it_cannot_be_drawn(
     assert compare("--diff", "missing/wrong.png", picture("a.png", RED, BLUE)) == 1
     first, second = capsys.readouterr().err.splitlines()
     assert "1 pixel differs" in first
+    assert "see missing/wrong.png" not in first
     assert "cannot write missing/wrong.png" in second
+
+
+def test_json_names_no_drawing_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+    assert compare("--json", "--diff", "/dev/full", picture("a.png", RED, BLUE)) == 1
+    found, failure = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (found["matches"], found["diff"]) == (False, None)
+    assert failure["error"]["code"] == "not-written"
+
+
+def test_a_drawing_that_was_written_is_pointed_to(capsys: pytest.CaptureFixture[str]) -> None:
+    assert compare("--diff", "wrong.png", picture("a.png", RED, BLUE)) == 1
+    assert capsys.readouterr().err.endswith(": see wrong.png\n")
 
 
 def test_no_difference_is_drawn_where_there_is_none() -> None:
