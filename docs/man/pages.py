@@ -148,6 +148,9 @@ def captured(date: str) -> Page:
     page.heading("SIGNALS")
     page.item(f"{bold('SIGTERM')}, {bold('SIGINT')}",
               "Say goodbye to all clients, give the displays back, and end.")  # fmt: skip
+    page.item(bold("SIGHUP"),
+              "Read the settings again and take over those that captured.toml(5) says a reload "
+              "changes. Wrong ones are refused, and all stays as it was.")  # fmt: skip
     page.heading("EXIT STATUS")
     for status, meaning in re.findall(r"(\d+) ([^,.]+)", parser.epilog or ""):
         page.item(bold(status), _sentence(meaning))

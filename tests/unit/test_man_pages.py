@@ -119,6 +119,17 @@ def page() -> roff.Page:
     return roff.Page("x", 1, "d", "v", "y")
 
 
+def test_every_signal_that_the_daemon_handles_has_an_entry() -> None:
+    source = (DOCUMENT.parents[1] / "daemon/captured/main.py").read_text(encoding="utf-8")
+    handled = {
+        name
+        for names in re.findall(r"handle_signals\(\((.*?)\)", source)
+        for name in re.findall(r"SIG\w+", names)
+    }
+    entries = re.findall(r"^\.TP\n(.*)", part_of("captured", "SIGNALS"), re.MULTILINE)
+    assert {word for entry in entries for word in entry.split(", ")} == handled
+
+
 def test_a_line_that_begins_like_a_request_is_none() -> None:
     written = page()
     written.paragraph(".TH 'x'")
