@@ -150,10 +150,11 @@ class Client:
         sources: protocol.Source = protocol.Source.WRITEBACK | protocol.Source.PATTERN,
         reconnect: bool = False,
     ) -> AsyncIterator[Frame]:
-        """Yield frames of an output; each is given back before the next is awaited.
+        """Yield frames of an output, in order; each is given back before the next is awaited.
 
-        Arguments and errors as of `capturectl.Client.stream`. Leaving the loop early is fine
-        with `contextlib.aclosing`, or when the client is closed soon.
+        Arguments and errors as of `capturectl.Client.stream`, and what `credits` means for their
+        age. Leaving the loop early is fine with `contextlib.aclosing`, or when the client is
+        closed soon.
         """
         wanted = self.output(output)
         request = protocol.Subscribe(sources, 0, 0, credits, 0, millihertz(max_fps))

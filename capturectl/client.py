@@ -343,7 +343,11 @@ class Client:
         early: bool = False,
         reconnect: bool = False,
     ) -> FrameStream:
-        """Subscribe to an output: an iterator of frames, the newest that there is each time.
+        """Subscribe to an output: an iterator of its frames, in order.
+
+        With `credits=1` each step brings the newest. With more, frames wait while a step works,
+        and are as old as that took; so many steps together must take less than the lease, 250 ms,
+        or frames may be taken back.
 
         Args:
             output: Its name; None where there is only one.

@@ -61,6 +61,19 @@ def test_frames_that_come_while_an_answer_is_awaited_are_not_lost(daemon: Daemon
     assert sequences == sorted(set(sequences))
 
 
+@pytest.mark.parametrize(("number", "is_newest"), [(1, True), (2, False)])
+def test_with_one_credit_alone_a_step_brings_the_newest_frame(
+    daemon: DaemonProcess, number: int, *, is_newest: bool
+) -> None:
+    with connect(daemon) as client, client.stream(credits=number, timeout=5) as stream:
+        held = next(stream).sequence
+        with connect(daemon) as other, other.stream() as others:
+            newest = next(frame.sequence for frame in others if frame.sequence > held + 5)
+        following = next(stream).sequence
+    assert (following >= newest) == is_newest
+    assert is_newest or following == held + 1
+
+
 def test_clients_are_listed_with_their_processes(daemon: DaemonProcess) -> None:
     with connect(daemon) as client, connect(daemon) as other, other.stream(max_fps=10):
         mine, others = client.clients()
