@@ -69,6 +69,17 @@ static uint16_t receive(int sock)       /* returns the code */
     return u16(0);
 }
 
+static uint32_t pixel_size(uint32_t fourcc)     /* in bytes; 0 for what is not known here */
+{
+    static const struct { char name[5]; uint32_t size; } known[] = {
+        { "XR24", 4 }, { "AR24", 4 }, { "XB24", 4 }, { "AB24", 4 }, { "RG24", 3 },
+        { "BG24", 3 }, { "RG16", 2 }, { "XR30", 4 }, { "XR48", 8 }, { "AR48", 8 } };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (!memcmp(known[i].name, &fourcc, 4))
+            return known[i].size;
+    return 0;
+}
+
 static void synchronize(int fd, uint64_t flags)
 {
     struct dma_buf_sync arg = { flags | DMA_BUF_SYNC_READ };
@@ -108,28 +119,36 @@ int main(int argc, char **argv)
     subscribe[32] = 1;                                  /* one frame */
     transmit(sock, SUBSCRIBE, sizeof subscribe, stream, subscribe);
 
-    uint64_t size = 0;
+    uint64_t size = 0, modifier = 0;
     uint32_t fourcc = 0, width = 0, height = 0, offset = 0, pitch = 0;
     int fd = -1;
     for (uint16_t code; (code = receive(sock)) != FRAME; )
         if (code == BUFFER) {                           /* one frame: one buffer */
-            fd = fds[0], size = u64(24), fourcc = u32(40);
+            fd = fds[0], modifier = u64(16), size = u64(24), fourcc = u32(40);
             width = u32(44), height = u32(48), offset = u32(56), pitch = u32(72);
         }
     memcpy(release + 16, in + 16, 8);                   /* sequence */
     memcpy(release + 24, in + 64, 8);                   /* buffer, generation */
 
+    fprintf(stderr, "%ux%u %.4s\n", width, height, (char *)&fourcc);
+    uint64_t row = (uint64_t)width * pixel_size(fourcc);
+    if (modifier || !row || !height || offset + (height - 1) * (uint64_t)pitch + row > size) {
+        fprintf(stderr, "its pixels do not lie as this client knows\n");
+        return 1;
+    }
     unsigned char *memory = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
     if (memory == MAP_FAILED)
         die("mmap");
-    fprintf(stderr, "%ux%u %.4s\n", width, height, (char *)&fourcc);
     synchronize(fd, DMA_BUF_SYNC_START);
-    for (uint32_t y = 0; y < height; y++)               /* 4 bytes a pixel: XR24 and its like */
-        fwrite(memory + offset + (size_t)y * pitch, 4, width, stdout);
+    for (uint32_t y = 0; y < height; y++)
+        if (fwrite(memory + offset + (size_t)y * pitch, 1, row, stdout) != row)
+            die("standard output");
     synchronize(fd, DMA_BUF_SYNC_END);
     transmit(sock, RELEASE, sizeof release, stream, release);
     munmap(memory, size);
     close(fd);
     close(sock);
-    return fflush(stdout) ? 1 : 0;
+    if (fflush(stdout))
+        die("standard output");
+    return 0;
 }

@@ -16,6 +16,8 @@ import pytest
 from PIL import Image
 
 import capturectl as library
+from capturectl import protocol
+from tests.support import scripted
 from tests.support.processes import PROJECT, DaemonProcess, capturectl, captured, wait_until
 
 if TYPE_CHECKING:
@@ -121,6 +123,55 @@ def test_the_c_client_of_the_documentation_gets_the_same_picture(
     assert done.stderr == f"{WIDTH}x{HEIGHT} XR24\n".encode()
     rows = np.frombuffer(done.stdout, np.uint8).reshape(HEIGHT, WIDTH, 4)
     assert tuple(rows[HEIGHT - 10, WIDTH // 2, 2::-1]) == GREEN_BAR
+
+
+@pytest.mark.slow
+def test_the_c_client_fails_when_its_rows_are_not_taken(
+    daemon: DaemonProcess, c_client: Path
+) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [c_client, daemon.socket], stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert (done.returncode, b"No space left on device" in done.stderr) == (1, True)
+
+
+def one_picture(fourcc: str, pitch: int, modifier: int = 0) -> tuple[bytes, bytes]:
+    """Return BUFFER and FRAME of 2x2 pixels in 16 bytes."""
+    code = int.from_bytes(fourcc.encode(), "little")
+    described = protocol.Buffer(modifier, 16, 0, 1, code, 2, 2, 1, (0, 0, 0, 0), (pitch, 0, 0, 0))
+    return protocol.BUFFER.pack(described, stream=1), scripted.frame(1)
+
+
+@pytest.mark.parametrize(
+    ("fourcc", "pitch", "rows"),
+    [
+        ("XR24", 8, bytes(range(16))),
+        ("RG16", 8, bytes([0, 1, 2, 3, 8, 9, 10, 11])),
+        ("RG16", 12, bytes([0, 1, 2, 3, 12, 13, 14, 15])),
+        ("RG24", 6, bytes(range(12))),
+    ],
+)
+def test_the_c_client_writes_the_rows_of_a_pixel_format(
+    c_client: Path, tmp_path: Path, fourcc: str, pitch: int, rows: bytes
+) -> None:
+    pixels = (bytes(range(16)),)
+    with scripted.scripted(tmp_path / "s", *one_picture(fourcc, pitch), pixels=pixels) as fake:
+        done = subprocess.run([c_client, fake.path], capture_output=True, check=True)
+    assert done.stdout == rows
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [one_picture("NV12", 4), one_picture("XR24", 12), one_picture("XR24", 8, modifier=1)],
+    ids=["format", "size", "modifier"],
+)
+def test_the_c_client_refuses_what_it_does_not_know(
+    c_client: Path, tmp_path: Path, picture: tuple[bytes, bytes]
+) -> None:
+    with scripted.scripted(tmp_path / "s", *picture, pixels=(bytes(16),)) as fake:
+        done = subprocess.run([c_client, fake.path], capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (1, b"")
 
 
 @pytest.mark.slow
