@@ -88,6 +88,9 @@ class Client:
             )
         return received
 
+    def stop_receiving(self) -> None:
+        self._socket.shutdown(socket.SHUT_RD)
+
     def close(self) -> None:
         self._socket.close()
 
@@ -920,6 +923,28 @@ def test_a_watcher_that_overflows_while_frames_are_handed_out_leaves_nothing(
     assert_all_is_back(world)
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_a_watcher_that_stops_receiving_while_frames_are_handed_out_leaves_nothing(
+    world: World, first: bool
+) -> None:
+    watcher = greeted(world)
+    ending = [greeted(world) for _ in range(120)]
+    watch(world, watcher)
+    for one in [watcher, *ending] if first else [*ending, watcher]:
+        one.send(subscribe(frames=0 if one is watcher else 2))
+        world.reactor.turn()
+        watcher.read()
+    world.source.finish()
+    world.reactor.turn()
+    watcher.stop_receiving()
+    world.source.finish()  # of all that end at once it cannot be told
+    world.reactor.turn()
+    assert watcher.session not in world.hub.sessions.values()
+    for one in ending:
+        one.session.close()
+    assert_all_is_back(world)
+
+
 # -- releases by their bytes ------------------------------------------------------------------
 
 
@@ -1365,6 +1390,34 @@ def test_a_client_that_dies_in_mid_capture_loses_nobody_elses_frame(
     world.reactor.advance(0.01)
     client.close()
     assert names(world.finish(other)) == ["BUFFER", "FRAME"]
+
+
+@pytest.mark.parametrize("wish", [subscribe(credits=4), early(credits=4)], ids=["late", "early"])
+@pytest.mark.parametrize("frames_before", [0, 2 * POOL_SIZE])
+def test_a_subscriber_that_stops_receiving_is_gone_at_the_next_frame(
+    world: World, client: Client, wish: bytes, frames_before: int
+) -> None:
+    received = world.ask(client, wish)
+    for _ in range(frames_before):  # then it knows all buffers
+        for frame in (message for message in received if message.name in {"FRAME", "EARLY"}):
+            world.ask(client, release(frame))
+        received = world.finish(client)
+    client.stop_receiving()
+    world.source.finish()
+    world.reactor.turn()
+    assert client.session not in world.hub.sessions.values()
+    assert world.engine.subscriber_count == 0
+    world.reactor.advance(0.1)
+    assert_all_is_back(world)
+
+
+def test_a_watcher_that_stops_receiving_is_gone_at_the_next_event(
+    world: World, client: Client
+) -> None:
+    watch(world, client)
+    client.stop_receiving()
+    greeted(world)
+    assert client.session not in world.hub.sessions.values()
 
 
 def test_a_client_that_says_goodbye_gets_bye_and_gives_everything_back(

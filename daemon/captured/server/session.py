@@ -528,8 +528,9 @@ class Session:
         except BlockingIOError:
             pass  # the loop says when there is room
         except CaptureLostError:
-            self._outbox.clear()  # the hang-up is seen by the loop
+            self._outbox.clear()
             self._stale, self._answers = (), None
+            self.hung_up()
         if self._outbox or self._answers is not None:
             events |= WRITABLE
         if events != self._events:
@@ -567,6 +568,14 @@ class Session:
         if not self._is_leaving:
             self._is_leaving = True
             self._reactor.call_at(0, way)
+
+    def hung_up(self) -> None:
+        """Hear that nothing can be sent to the client any more: go.
+
+        Kernel: epoll tells nothing of a peer that has shut down its receiving half alone; only
+        sending does (net/unix/af_unix.c, unix_dgram_sendmsg, RCV_SHUTDOWN).
+        """
+        self._leave(self.close)
 
     def say_bye(self, reason: protocol.ByeReason) -> None:
         """Tell the client that it is over, and hang up."""

@@ -244,10 +244,13 @@ class Stream:
 
 def _not_sent(subscription: Subscription, slot: Slot, error: Exception) -> None:
     subscription.marks[slot.place] = KNOWN if slot in subscription.known else UNKNOWN
-    # EAGAIN: it does not read. EPIPE: it is gone, and the loop sees that. ETOOMANYREFS: the
-    # clients of the daemon's user have too many descriptors under way.
-    if not isinstance(error, BlockingIOError):
-        log.debug("%s: cannot send a frame: %s", subscription, error)
+    # EAGAIN: it does not read. ETOOMANYREFS: the clients of the daemon's user have too many
+    # descriptors under way.
+    if isinstance(error, BlockingIOError):
+        return
+    log.debug("%s: cannot send a frame: %s", subscription, error)
+    if isinstance(error.__cause__ or error, ConnectionError):  # the transport's has it as cause
+        subscription.hung_up()
 
 
 def _formats(look: OutputLook) -> list[protocol.Format]:

@@ -70,6 +70,9 @@ class Connection(Protocol):
     def fail_subscription(self, subscription: Subscription, error: CaptureError) -> None:
         """Tell the client why it is over."""
 
+    def hung_up(self) -> None:
+        """Hear that nothing can be sent to the client any more."""
+
 
 class Subscription:
     """The engine's `Subscriber`. Lives until it has ended and everything it held is back."""
@@ -142,6 +145,10 @@ class Subscription:
     def send_early(self, packet: bytes, fence: int) -> None:
         """Send a frame's fence before it is written; errors as above."""
         self._connection.send_fds(packet, [fence])
+
+    def hung_up(self) -> None:
+        """Hear that nothing can be sent to the client any more."""
+        self._connection.hung_up()
 
     def look_ahead(self, picture: Picture) -> None:
         """Say anew when another is wanted, after a picture that counts for that."""
