@@ -391,7 +391,9 @@ class Conversation:
             self._errors[header.stream] = error
 
     def _hear_bye(self, packet: Packet) -> None:
-        raise CaptureLostError("the daemon is stopping", "connect again when it is back")
+        raise CaptureLostError(
+            "the daemon is stopping", "connect again when it is back", code="stopped"
+        )
 
     def _hear_event(self, packet: Packet) -> None:
         output = self.name_of(packet.header.stream)

@@ -25,7 +25,10 @@ class Event(NamedTuple):
     """Of the client's process, with its user."""
     uid: int
     sequence: int
-    """Of the frame or capture that it is about; 0 when it is about none."""
+    """Of the frame or capture that it is about; 0 when it is about none.
+
+    Of EVENTS_LOST how many.
+    """
     time_ns: int
     """CLOCK_MONOTONIC."""
     code: str

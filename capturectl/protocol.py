@@ -179,6 +179,8 @@ class EventKind(IntEnum):
     """It has gone; the output stays in the list, and waits for it."""
     OUTPUT_CHANGED = 14
     """A display was plugged in or out, or has other modes; the word says which."""
+    EVENTS_LOST = 15
+    """The watcher did not read; `sequence` says how many events it goes without."""
 
 
 class ErrorFlag(IntFlag):
@@ -653,7 +655,10 @@ class Event(NamedTuple):
     client: int
     """Its number."""
     sequence: int
-    """Of the frame or capture that it is about; 0 when it is about none."""
+    """Of the frame or capture that it is about; 0 when it is about none.
+
+    Of EVENTS_LOST how many.
+    """
     time_ns: int
     """CLOCK_MONOTONIC."""
     uid: int

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 ABOUT = """\
 Each line is a JSON object: `schema`, `kind`, `time` (UTC) and `time_ns` (CLOCK_MONOTONIC), and
 `output`, `client`, `sequence` and `error`, each null where it is about none; an `output-state`
-without an error says that the output is ready. This command itself says `daemon-startup` when it
-has begun to listen, and `daemon-shutdown` when the daemon has gone.
+without an error says that the output is ready, and the `sequence` of `events-lost` how many
+events came too fast for this command. The command itself says `daemon-startup` when it has begun
+to listen, `daemon-shutdown` when the daemon has said that it ends, and `connection-lost` when the
+connection has ended otherwise.
 """
 EXAMPLES = (
     "capturectl monitor --wait --reconnect",
@@ -107,7 +109,7 @@ def _events_of(client: Client, end: float) -> Iterator[Event]:
     try:
         yield from events
     except CaptureError as error:
-        _print_own("daemon-shutdown", error)
+        _print_own("daemon-shutdown" if error.code == "stopped" else "connection-lost", error)
         raise
 
 

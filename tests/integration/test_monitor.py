@@ -106,16 +106,21 @@ def test_a_daemon_that_is_not_there_yet_is_waited_for(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "reason"),
-    [(signal.SIGTERM, "the daemon is stopping"), (signal.SIGKILL, "the daemon hung up")],
+    ("number", "kind", "reason"),
+    [
+        (signal.SIGTERM, "daemon-shutdown", "the daemon is stopping"),
+        (signal.SIGKILL, "connection-lost", "the daemon hung up"),
+    ],
 )
-def test_it_goes_on_with_the_next_daemon(path: Path, number: signal.Signals, reason: str) -> None:
+def test_it_goes_on_with_the_next_daemon(
+    path: Path, number: signal.Signals, kind: str, reason: str
+) -> None:
     with Monitor(path, "--wait", "--reconnect") as monitor:
         with DaemonProcess(path, "--pattern", GEOMETRY) as first:
             assert monitor.next_kind() == "daemon-startup"
             first.popen.send_signal(number)
             gone = monitor.next()
-            assert (gone["kind"], gone["error"]["reason"]) == ("daemon-shutdown", reason)
+            assert (gone["kind"], gone["error"]["reason"]) == (kind, reason)
         with DaemonProcess(path, "--pattern", GEOMETRY):
             assert monitor.next_kind() == "daemon-startup"
             library.connect(str(path)).close()

@@ -83,6 +83,7 @@ class AnsweringDaemon:
         planes: Sequence[protocol.PlaneStatus] = (PLANE, CURSOR),
         clients: Sequence[tuple[int, protocol.ClientStatus]] = ((1, CLIENT), (0, LOOKER)),
         events: Sequence[tuple[int, protocol.Event]] = (),
+        last: bytes = b"",
         refusal: protocol.Error | None = None,
         capabilities: int = protocol.Capability.WATCH,
     ) -> None:
@@ -95,6 +96,7 @@ class AnsweringDaemon:
             planes: Of the first output.
             clients: The number of the output, 0 for none, and the rest.
             events: What happens at the first question of somebody who watches; then it hangs up.
+            last: A message before it does so.
             refusal: The answer to DISCONNECT; None grants it.
             capabilities: What WELCOME says.
         """
@@ -102,7 +104,7 @@ class AnsweringDaemon:
         self.disconnected: list[int] = []
         self._streams, self._capabilities = streams, capabilities
         self._engines, self._planes, self._clients = engines, planes, clients
-        self._events, self._refusal = events, refusal
+        self._events, self._last, self._refusal = events, last, refusal
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._listener.bind(self.path)
         self._listener.listen(4)
@@ -141,6 +143,8 @@ class AnsweringDaemon:
             if is_watched and self._events and header.code == protocol.QUERY.code:
                 for stream, event in self._events:
                     peer.send(protocol.EVENT.pack(event, stream=stream))
+                if self._last:
+                    peer.send(self._last)
                 return
 
     def _greet(self, peer: socket.socket) -> None:

@@ -112,6 +112,14 @@ def test_a_kind_of_a_newer_daemon_is_a_number(monitor: Run) -> None:
     assert line["kind"] == "unknown-99"
 
 
+def test_events_that_were_left_out_are_counted(monitor: Run) -> None:
+    kind = protocol.EventKind.EVENTS_LOST
+    lost = SUBSCRIBED._replace(kind=kind, client=0, sequence=412, word="events-lost")
+    _, (_, line) = monitor("-n", "1", events=[(0, lost)])
+    assert (line["kind"], line["sequence"]) == ("events-lost", 412)
+    assert line["error"]["code"] == "events-lost"
+
+
 def test_a_line_cannot_be_broken_or_command_the_terminal(
     start: Start, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -124,14 +132,37 @@ def test_a_line_cannot_be_broken_or_command_the_terminal(
 # -- how it ends ------------------------------------------------------------------------------
 
 
-def test_a_daemon_that_goes_away_is_said_and_exits_1(
+def last_line(capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
+    """Return kind and error code of the command's last line; it has said an error, too."""
+    out, err = capsys.readouterr()
+    assert err.startswith("capturectl: ")
+    line = json.loads(out.splitlines()[-1])
+    return line["kind"], line["error"]["code"]
+
+
+def test_a_connection_that_ends_without_a_word_is_said_and_exits_1(
     start: Start, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status = main(["monitor", "-S", start(events=ALL).path])
-    out, err = capsys.readouterr()
-    last = json.loads(out.splitlines()[-1])
-    assert (status, last["kind"], last["error"]["code"]) == (1, "daemon-shutdown", "lost")
-    assert err.startswith("capturectl: ")
+    assert (status, last_line(capsys)) == (1, ("connection-lost", "lost"))
+
+
+def test_a_daemon_that_says_it_ends_is_said_and_exits_1(
+    start: Start, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bye = protocol.BYE.pack(protocol.Bye(protocol.ByeReason.SHUTDOWN))
+    status = main(["monitor", "-S", start(events=ALL, last=bye).path])
+    assert (status, last_line(capsys)) == (1, ("daemon-shutdown", "stopped"))
+
+
+def test_a_client_that_is_cut_off_does_not_say_that_the_daemon_ends(
+    start: Start, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = protocol.Error(
+        protocol.ErrorCode.DEVICE_LOST, protocol.ErrorFlag.FATAL, 0, "disconnected", "by uid 0", ""
+    )
+    status = main(["monitor", "-S", start(events=ALL, last=protocol.ERROR.pack(error)).path])
+    assert (status, last_line(capsys)) == (1, ("connection-lost", "disconnected"))
 
 
 def test_the_time_that_is_over_is_no_failure(monitor: Run) -> None:

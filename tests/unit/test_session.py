@@ -880,46 +880,22 @@ def watch(world: World, client: Client) -> None:
     world.ask(client, protocol.WATCH.pack(protocol.Watch(1)))
 
 
-def test_a_watcher_that_overflows_while_its_frame_is_taken_back_gives_it_back_once(
+def test_a_client_that_overflows_while_its_frame_is_taken_back_gives_it_back_once(
     world: World, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watcher, other = greeted(world), greeted(world)
+    idler, other = greeted(world), greeted(world)
     world.ask(client, subscribe(credits=2))
-    world.ask(watcher, subscribe(credits=2))
+    world.ask(idler, subscribe(credits=2))
     for _ in range(3):
-        world.finish(client)  # it has 1 and 2, the watcher 2 and 3; none is given back
-    watch(world, watcher)
+        world.finish(client)  # it has 1 and 2, the idler 2 and 3; none is given back
     world.ask(other, subscribe(credits=4))
-    world.clog(watcher)
-    room_for_one = len(watcher.session._outbox) + 1
-    monkeypatch.setattr("captured.server.session._OUTBOX_LIMIT", room_for_one)
+    world.clog(idler)
+    monkeypatch.setattr("captured.server.session._OUTBOX_LIMIT", len(idler.session._outbox))
     world.reactor.advance(0.5)  # longer than a lease, shorter than a fence may take
-    fill_pool(world, other)  # the watcher is told of 1, and then of 2
-    assert watcher.session not in world.hub.sessions.values()
+    fill_pool(world, other)  # the idler is told of 2
+    assert idler.session not in world.hub.sessions.values()
     client.session.close()
     other.session.close()
-    assert_all_is_back(world)
-
-
-@pytest.mark.parametrize("first", [True, False])
-def test_a_watcher_that_overflows_while_frames_are_handed_out_leaves_nothing(
-    world: World, monkeypatch: pytest.MonkeyPatch, first: bool
-) -> None:
-    watcher = greeted(world)
-    ending = [greeted(world) for _ in range(120)]
-    monkeypatch.setattr("captured.server.session._OUTBOX_LIMIT", 2)
-    order = [watcher, *ending] if first else [*ending, watcher]
-    watch(world, watcher)
-    for one in order:
-        one.send(subscribe(frames=0 if one is watcher else 2))
-        world.reactor.turn()
-        watcher.read()
-    for _ in range(3):  # the watcher, who does not read, is told of all that end at once
-        world.source.finish()
-        world.reactor.turn()
-    assert watcher.session not in world.hub.sessions.values()
-    for one in ending:
-        one.session.close()
     assert_all_is_back(world)
 
 
@@ -1153,6 +1129,72 @@ def test_who_watches_hears_of_others_and_who_stops_does_not(world: World, client
     world.ask(client, protocol.WATCH.pack(protocol.Watch(0)))
     greeted(world)
     assert client.read() == []
+
+
+def come_and_go(world: World, watcher: Client, count: int) -> None:
+    """Let so many clients come and go, one EVENT each way, while the watcher does not read."""
+    for _ in range(count):
+        other = world.connect()
+        world.ask(other, hello())
+        other.session.close()
+    assert not watcher.hung_up
+
+
+def read_all(world: World, client: Client) -> list[Received]:
+    received: list[Received] = []
+    while more := client.read():
+        received += more
+        world.reactor.turn()
+    return received
+
+
+def test_a_watcher_that_is_behind_goes_without_events_and_hears_how_many(
+    world: World, client: Client
+) -> None:
+    watch(world, client)
+    come_and_go(world, client, 300)
+    *heard, lost = [message.body for message in read_all(world, client)]
+    kind = protocol.EventKind
+    assert {event.kind for event in heard} == {kind.CLIENT_CONNECTED, kind.CLIENT_LEFT}
+    assert (lost.kind, lost.sequence, lost.word) == (
+        kind.EVENTS_LOST, 600 - len(heard), "events-lost",
+    )  # fmt: skip
+    come_and_go(world, client, 1)
+    again = [message.body.kind for message in client.read()]
+    assert again == [kind.CLIENT_CONNECTED, kind.CLIENT_LEFT]
+    assert client.session in world.hub.sessions.values()
+
+
+def test_events_are_left_out_until_the_watcher_has_caught_up(world: World, client: Client) -> None:
+    watch(world, client)
+    come_and_go(world, client, 300)
+    received = client.read()
+    world.reactor.turn()  # some have been read, and there would be room again
+    assert client.session.is_clogged
+    come_and_go(world, client, 1)
+    received += read_all(world, client)
+    assert [message.body.kind for message in received].count(protocol.EventKind.EVENTS_LOST) == 1
+    assert received[-1].body.sequence == 602 - (len(received) - 1)
+
+
+def test_who_stops_watching_is_not_told_of_events_left_out(world: World, client: Client) -> None:
+    watch(world, client)
+    come_and_go(world, client, 300)
+    client.send(protocol.WATCH.pack(protocol.Watch(0)))
+    world.reactor.turn()
+    kinds = [message.body.kind for message in read_all(world, client)]
+    assert protocol.EventKind.EVENTS_LOST not in kinds
+
+
+def test_events_leave_room_for_what_a_client_must_not_miss(world: World, client: Client) -> None:
+    watch(world, client)
+    come_and_go(world, client, 300)
+    for _ in range(100):
+        client.send(unknown())
+        world.reactor.turn()
+    received = read_all(world, client)
+    assert names(received).count("ERROR") == 100
+    assert not client.hung_up
 
 
 UNPLUGGED = CaptureLostError("HDMI-A-1 was unplugged", code="unplugged")

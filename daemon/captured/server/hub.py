@@ -159,7 +159,16 @@ class Hub:
         )
         message = protocol.EVENT.pack(event, stream=stream.stream_id if stream else 0)
         for watcher in tuple(self._watchers):
-            watcher.send(message)
+            watcher.send_event(message)
+
+    def events_lost(self, count: int) -> bytes:
+        """Return the EVENT for who did not read and goes without so many."""
+        reason, hint = f"{count} events were left out: this client did not read", "read sooner"
+        now_ns = self.reactor.now_ns()
+        event = protocol.Event(
+            Kind.EVENTS_LOST, 0, 0, count, now_ns, 0, "", "events-lost", reason, hint
+        )
+        return protocol.EVENT.pack(event)
 
     def say_bye(self, reason: protocol.ByeReason) -> None:
         """Take leave of everybody."""

@@ -44,6 +44,8 @@ _OUTBOX_LIMIT = 256
 """Control messages that wait for a client to read; one more and it is cut off."""
 _ANSWERS_A_TURN = 32
 """Of a QUERY: others have their turn between."""
+_EVENTS_LIMIT = _OUTBOX_LIMIT // 2
+"""With so many waiting, EVENTs are left out: what others do cuts nobody off."""
 _SERIAL_AT, _RECEIPT_AT = 8, 12
 _RELEASE_HEAD = protocol.RELEASE.pack(protocol.Release(0, 0, 0))[:_SERIAL_AT]
 """Type, flags and size of a RELEASE; then come its serial and its receipt."""
@@ -65,10 +67,10 @@ class Session:
     """
 
     __slots__ = (
-        "_answers", "_events", "_hello_timer", "_hub", "_is_leaving", "_outbox", "_reactor",
-        "_read", "_revocations", "_stale", "_taken_back", "_transport", "excused", "is_greeted",
-        "is_introduced", "known", "lent", "marks", "name", "number", "peer", "revoked",
-        "subscriptions", "time_connected_ns", "write",
+        "_answers", "_events", "_events_lost", "_hello_timer", "_hub", "_is_leaving", "_outbox",
+        "_reactor", "_read", "_revocations", "_stale", "_taken_back", "_transport", "excused",
+        "is_greeted", "is_introduced", "known", "lent", "marks", "name", "number", "peer",
+        "revoked", "subscriptions", "time_connected_ns", "write",
     )  # fmt: skip
 
     def __init__(self, transport: Transport, peer: Peer, hub: Hub, number: int = 0) -> None:
@@ -101,6 +103,8 @@ class Session:
         """Of a QUERY, those that are still to be given."""
         self._stale: tuple[Stream, ...] = ()
         """Outputs that changed while it did not read."""
+        self._events_lost = 0
+        """EVENTs left out because it did not read, of which it has not been told."""
         self._events = READABLE
         self._hello_timer: Timer | None = self._reactor.call_later(
             protocol.HELLO_TIMEOUT_S, self._hello_missing
@@ -307,6 +311,7 @@ class Session:
 
     def _watch(self, request: protocol.Watch, header: protocol.Header) -> None:
         self._hub.watch(self, bool(request.is_wanted))
+        self._events_lost = 0
         self._hub.keeper.changed(self)
 
     def _disconnect(self, request: protocol.Disconnect, header: protocol.Header) -> None:
@@ -437,10 +442,20 @@ class Session:
         for message in description:
             self.send(message)
 
+    def send_event(self, message: bytes) -> None:
+        """Send an EVENT; to a client that is behind none, but later how many it has missed."""
+        if self._events_lost or len(self._outbox) >= _EVENTS_LIMIT:
+            self._events_lost += 1
+        else:
+            self.send(message)
+
     def _catch_up(self) -> None:
         stale, self._stale = self._stale, ()
         for stream in stale:
             self.describe(stream)
+        if self._events_lost and not self._outbox:
+            lost, self._events_lost = self._events_lost, 0
+            self.send(self._hub.events_lost(lost))
 
     def status(self, serial: int) -> Iterator[bytes]:
         """Yield a CLIENT for each subscription, or one for a client without any."""
@@ -539,7 +554,7 @@ class Session:
             for subscription in list(self.subscriptions.values()):
                 subscription.reconsider()
                 subscription.stream.engine.wake()
-        if self._stale and not self._outbox:
+        if not self._outbox and (self._stale or self._events_lost):
             self._catch_up()
 
     def _send_waiting(self) -> None:
