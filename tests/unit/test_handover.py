@@ -433,12 +433,13 @@ def test_a_late_release_of_what_was_taken_back_is_no_mistake(world: World) -> No
     assert not client.hung_up
 
 
-def test_a_release_of_what_never_was_is_a_mistake_still(world: World) -> None:
+@pytest.mark.parametrize("sequence", [0, 10_000])
+def test_a_release_of_what_never_was_is_a_mistake_still(world: World, sequence: int) -> None:
     client = world.client(wanted=1)
     world.daemon.capture()
     (frame,) = client.frames()
     world.next_daemon()
-    client.release(frame._replace(sequence=10_000))
+    client.release(frame._replace(sequence=sequence))
     assert "ERROR" in [name for name, _ in client.read()]
 
 

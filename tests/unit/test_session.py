@@ -583,6 +583,12 @@ def test_releasing_a_frame_that_is_not_held_cuts_the_connection(
     assert_cut(client, world.ask(client, release(frame)), "protocol")
 
 
+@pytest.mark.parametrize("body", [b"", bytes(16)], ids=["header only", "sequence 0"])
+def test_releasing_nothing_cuts_the_connection(world: World, client: Client, body: bytes) -> None:
+    message = struct.pack("<HHIII", protocol.RELEASE.code, 0, 16 + len(body), 0, STREAM_ID)
+    assert_cut(client, world.ask(client, message + body), "protocol")
+
+
 def test_a_frame_may_be_released_after_unsubscribing(world: World, client: Client) -> None:
     world.ask(client, subscribe(credits=1))
     frame = only(world.finish(client), "FRAME")

@@ -95,7 +95,7 @@ class Session:
         self.revoked = 0
         self._revocations: deque[int] | None = None
         self.excused = 0
-        """Up to this sequence it may release what it is not known to have: `handover.revival`."""
+        """Sequences from 1 to this it may release without a known loan: `handover.revival`."""
         self.known: dict[Slot, int] = {}
         """Buffers that it was sent, and of which stream."""
         self._outbox: list[bytes] = []  # a tenth of a deque; it is short
@@ -285,7 +285,7 @@ class Session:
             loan[0].give_back(loan[1])
         elif (subscription := self._taken_back.pop(receipt, None)) is not None:
             subscription.credit_returned()
-        elif request.sequence > self.excused:
+        elif not 0 < request.sequence <= self.excused:
             raise ProtocolError(f"RELEASE of frame {request.sequence}, which is not held")
 
     def _pause(self, request: protocol.Pause, header: protocol.Header) -> None:
