@@ -9,12 +9,13 @@ from capturectl.errors import UsageError
 from capturectl.fourcc import fourcc_code
 from capturectl.protocol import DEFAULT_SOCKET
 from capturectl.typed import Any, NamedTuple
-from captured.server.access import parse_rules
+from captured.capture.pattern import parse_geometry
+from captured.server.access import gid_of, parse_rules
 from captured.settings import SETTINGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 DEFAULT_FILE = "/etc/captured/captured.toml"
 COMMAND_LINE = "command line"
@@ -56,7 +57,18 @@ class Loaded(NamedTuple):
 
 
 def load(path: str | None, overrides: Mapping[str, Any]) -> Loaded:
-    """Read the settings.
+    """Read the settings that a daemon can start with.
+
+    Raises:
+        UsageError: As `read`; or there is no such group.
+    """
+    loaded = read(path, overrides)
+    _check_by("group", gid_of, loaded.config.group, loaded.origins)
+    return loaded
+
+
+def read(path: str | None, overrides: Mapping[str, Any]) -> Loaded:
+    """Read the settings, and leave it to the caller whether there is the group.
 
     Args:
         path: The file; its drop-ins are the *.toml in the directory PATH.d, by name. None
@@ -74,8 +86,10 @@ def load(path: str | None, overrides: Mapping[str, Any]) -> Loaded:
         for name, value in part.items():
             values[name] = _checked(origin, name, value)
             origins[name] = origin
-    _check_names(origins.get("allow", ""), values.get("allow", {}))
-    return Loaded(Config(**values), origins)
+    config = Config(**values)
+    _check_by("allow", parse_rules, config.allow, origins)
+    _check_by("pattern", parse_geometry, config.pattern, origins)
+    return Loaded(config, origins)
 
 
 def _files(path: str | None) -> Iterator[str]:
@@ -100,11 +114,16 @@ def _read(file: str) -> dict[str, Any]:
         raise UsageError(f"{file}: {error}", "correct the file") from error
 
 
-def _check_names(origin: str, allow: Mapping[str, list[str]]) -> None:
+def _check_by(
+    name: str, parse: Callable[[Any], object], value: object, origins: Mapping[str, str]
+) -> None:
+    """Let those who use a setting judge it, who raise UsageError; empty it is fine."""
+    if not value:
+        return
     try:
-        parse_rules(allow)
+        parse(value)
     except UsageError as error:
-        raise UsageError(f"{origin}: {error.reason}", error.hint) from error
+        raise UsageError(f"{origins[name]}: {error.reason}", error.hint) from error
 
 
 def _checked(origin: str, name: str, value: object) -> object:

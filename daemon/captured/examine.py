@@ -53,7 +53,8 @@ def _settings(
 ) -> tuple[config.Config, dict[str, Any] | None]:
     """Return the daemon's settings, or those built in and what is wrong with the others."""
     try:
-        return config.load(path, overrides).config, None
+        # Whether there is the group, whoever judges finds out, and says more of it.
+        return config.read(path, overrides).config, None
     except CaptureError as error:
         # A file for the daemon alone is no mistake.
         is_secret = isinstance(error.__cause__, PermissionError)

@@ -178,4 +178,21 @@ def test_the_c_client_refuses_what_it_does_not_know(
 def test_what_is_no_geometry_is_a_usage_error(tmp_path: Path) -> None:
     done = captured("--pattern", "big", "--socket", str(tmp_path / "s"))
     assert done.returncode == 2
-    assert done.stderr == "captured: pattern 'big' is not WxH or WxH@HZ\n"
+    assert done.stderr == "captured: command line: pattern 'big' is not WxH or WxH@HZ\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words",
+    [("--pattern", "1x1@1"), ("--pattern", "640x480@0"), ("--group", "nosuchgroup")],
+    ids=" ".join,
+)
+def test_what_cannot_start_is_refused_by_the_check_in_the_same_words(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    place = ("--socket", str(tmp_path / "captured.sock"))
+    started = captured("--pattern", "640x480", *place, *words)
+    checked = captured("--check-config", "--pattern", "640x480", *place, *words)
+    assert (checked.returncode, checked.stderr) == (started.returncode, started.stderr)
+    assert checked.returncode == 2
+    assert words[1] in checked.stderr

@@ -169,6 +169,9 @@ def test_a_wrong_value_is_not_excused_by_a_later_file(file: Path) -> None:
         ("modeset", "1920x"),
         ("log", "INFO"),
         ("log", "loud"),
+        ("group", "nosuchgroup"),
+        ("pattern", "1x1@1"),
+        ("pattern", "640x480@0"),
     ],
 )
 def test_a_wrong_value_is_an_error_that_names_the_key(key: str, value: Any) -> None:
@@ -182,6 +185,28 @@ def test_a_wrong_mode_in_a_file_names_the_file(file: Path) -> None:
     with pytest.raises(UsageError) as caught:
         load(file, {})
     assert str(file) in caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ('group = "nosuchgroup"', "there is no group nosuchgroup"),
+        ('pattern = "1x1@1"', "pattern '1x1@1' is smaller than 256x48"),
+    ],
+)
+def test_what_only_its_user_can_judge_names_the_file_too(
+    file: Path, setting: str, reason: str
+) -> None:
+    file.write_text(setting)
+    with pytest.raises(UsageError) as caught:
+        load(file, {})
+    assert caught.value.reason == f"{file}: {reason}"
+
+
+def test_a_wrong_value_that_a_later_file_replaces_is_not_judged(file: Path) -> None:
+    file.write_text('group = "nosuchgroup"')
+    drop_in(file, "10-site.toml", 'group = "root"')
+    assert load(file, {}).group == "root"
 
 
 def test_settings_cannot_be_changed() -> None:

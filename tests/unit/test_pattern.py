@@ -52,6 +52,29 @@ def test_what_is_no_geometry_is_a_usage_error(text: str) -> None:
         parse_geometry(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("255x48", "smaller than 256x48"),
+        ("256x47", "smaller than 256x48"),
+        ("256x48@0", "slower than 0.001 Hz"),
+        ("256x48@-1", "slower than 0.001 Hz"),
+        ("256x48@1001", "faster than 1000 Hz"),
+        ("256x16385", "larger than 16384x16384"),
+        ("256x48@inf", "not WxH or WxH@HZ"),
+    ],
+)
+def test_what_is_wrong_with_a_geometry_is_said(text: str, wrong: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_geometry(text)
+    assert caught.value.reason == f"pattern {text!r} is {wrong}"
+
+
+@pytest.mark.parametrize("text", ["256x48@0.001", "16384x16384@1000"])
+def test_a_geometry_at_the_limits_is_read(text: str) -> None:
+    assert parse_geometry(text)
+
+
 def test_seven_bars_stand_from_left_to_right(memory: PatternMemory) -> None:
     seen = pixels(memory)
     assert [tuple(seen[150, 100 * bar + 50]) for bar in range(7)] == BARS

@@ -34,6 +34,8 @@ BITS = 32
 BOX = 16
 """Side of the white box, which moves right by 8 pixels a capture in the middle of the height."""
 SMALLEST = (BIT * BITS, 2 * (BIT + BOX))
+_LARGEST = 16384
+_FASTEST_MHZ = 1_000_000
 
 _F_ADD_SEALS = 1033
 _F_SEAL_SEAL, _F_SEAL_SHRINK, _F_SEAL_GROW, _F_SEAL_FUTURE_WRITE = 1, 2, 4, 16
@@ -46,7 +48,7 @@ def parse_geometry(text: str) -> Geometry:
     """Read "WxH@HZ".
 
     Raises:
-        UsageError: It is not that, or smaller than what is drawn.
+        UsageError: It is not that, smaller than what is drawn, or beyond any display.
     """
     size, _, rate = text.partition("@")
     width, _, height = size.partition("x")
@@ -55,13 +57,24 @@ def parse_geometry(text: str) -> Geometry:
         geometry = Geometry(
             int(width), int(height), refresh_mhz, fourcc_code("XR24"), MODIFIER_LINEAR
         )
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter of infinity
         raise UsageError(f"pattern {text!r} is not WxH or WxH@HZ") from None
-    if not 0 < refresh_mhz <= 1_000_000 or max(geometry[:2]) > 16384:
-        raise UsageError(f"pattern {text!r} is too large or too fast")
-    if geometry.width < SMALLEST[0] or geometry.height < SMALLEST[1]:
-        raise UsageError(f"pattern {text!r} is smaller than {SMALLEST[0]}x{SMALLEST[1]}")
+    if (wrong := _what_is_wrong(geometry)) is not None:
+        raise UsageError(f"pattern {text!r} is {wrong}")
     return geometry
+
+
+def _what_is_wrong(geometry: Geometry) -> str | None:
+    width, height, refresh_mhz = geometry[:3]
+    if width < SMALLEST[0] or height < SMALLEST[1]:
+        return f"smaller than {SMALLEST[0]}x{SMALLEST[1]}"
+    if max(width, height) > _LARGEST:
+        return f"larger than {_LARGEST}x{_LARGEST}"
+    if refresh_mhz < 1:
+        return "slower than 0.001 Hz"
+    if refresh_mhz > _FASTEST_MHZ:
+        return f"faster than {_FASTEST_MHZ // 1000} Hz"
+    return None
 
 
 def _pixel(colour: int) -> bytes:

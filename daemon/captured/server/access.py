@@ -89,14 +89,26 @@ def _uid(name: str) -> int:
 
 
 def _gid(name: str) -> int:
+    return int(name) if name.isdecimal() else gid_of(name, "allow: ")
+
+
+def gid_of(name: str, where: str = "") -> int:
+    """Return a group's number.
+
+    Args:
+        name: The group's name.
+        where: What the reason begins with.
+
+    Raises:
+        UsageError: There is no group of that name.
+    """
     import grp
 
-    if name.isdecimal():
-        return int(name)
     try:
         return grp.getgrnam(name).gr_gid
     except KeyError:
-        raise UsageError(f"allow: there is no group {name}", "groupadd it") from None
+        reason = f"{where}there is no group {name}"
+        raise UsageError(reason, "groupadd it, or name another") from None
 
 
 def allow_from_text(text: str) -> dict[str, list[str]]:

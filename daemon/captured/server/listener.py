@@ -9,9 +9,10 @@ import errno
 import os
 import stat
 
-from capturectl.errors import CaptureBusyError, CaptureError, NotAllowedError, UsageError
+from capturectl.errors import CaptureBusyError, CaptureError, NotAllowedError
 from capturectl.transport import Transport
 from captured import log
+from captured.server.access import gid_of
 from captured.server.peer import peer_of
 
 TYPE_CHECKING = False
@@ -56,6 +57,7 @@ class Listener:
 
         Raises:
             CaptureBusyError: Another daemon answers on the path.
+            UsageError: There is no such group.
             NotAllowedError: EACCES on the directory.
             CaptureError: Any other errno, with the path.
         """
@@ -74,10 +76,11 @@ class Listener:
 
     def _listen(self, path: str, group: str) -> None:
         try:
+            gid = gid_of(group) if group else -1
             self._bind()
             self._inode = os.stat(path).st_ino
             if group:
-                _give_to(path, group)
+                os.chown(path, -1, gid)
             self._socket.listen(_BACKLOG)
         except CaptureError:
             self._socket.close()
@@ -163,16 +166,6 @@ class Listener:
 
 def _new_socket() -> socket.socket:
     return socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
-
-
-def _give_to(path: str, group: str) -> None:
-    import grp
-
-    try:
-        os.chown(path, -1, grp.getgrnam(group).gr_gid)
-    except KeyError as error:
-        os.unlink(path)
-        raise UsageError(f"there is no group {group}", "groupadd it, or name another") from error
 
 
 def _bind_error(path: str, error: OSError) -> CaptureError:
