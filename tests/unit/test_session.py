@@ -273,6 +273,25 @@ def test_a_version_that_is_not_spoken_has_an_error_code_of_its_own(world: World)
     assert received[0].body.code == ErrorCode.VERSION
 
 
+@pytest.mark.parametrize(
+    "wrong", [hello(magic=0), hello(version_min=2, version_max=9)], ids=["magic", "versions"]
+)
+def test_the_error_that_answers_hello_repeats_its_serial(world: World, wrong: bytes) -> None:
+    received = world.ask(world.connect(), wrong)
+    assert [(message.serial, message.stream) for message in received] == [(7, 0)]
+
+
+def test_the_error_that_answers_a_request_repeats_its_serial(world: World, client: Client) -> None:
+    received = world.ask(client, subscribe(credits=0))
+    assert [(message.serial, message.stream) for message in received] == [(9, 0)]
+
+
+def test_an_error_of_a_message_without_a_header_answers_nothing(
+    world: World, client: Client
+) -> None:
+    assert [message.serial for message in world.ask(client, b"nonsense")] == [0]
+
+
 def test_hello_with_a_range_around_the_daemons_version_is_welcome(world: World) -> None:
     received = world.ask(world.connect(), hello(version_min=0, version_max=9))
     assert received[0].body.version == 1

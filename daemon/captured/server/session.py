@@ -147,8 +147,7 @@ class Session:
             else:
                 self._act(events)
         except ProtocolError as error:
-            log.warning("%s: %s", self, error)
-            self._refuse(error)
+            self._reject(error)
         except BlockingIOError:
             return
         except ConnectionResetError:
@@ -177,6 +176,12 @@ class Session:
         if len(packet) > protocol.MAX_MESSAGE:
             raise ProtocolError("a message is longer than the protocol allows")
         header = protocol.unpack_header(packet)
+        try:
+            self._dispatch(packet, header)
+        except ProtocolError as error:
+            self._reject(error, header.serial)
+
+    def _dispatch(self, packet: bytes, header: protocol.Header) -> None:
         if header.flags & protocol.Flag.HAS_FDS:
             raise ProtocolError("a client's message carries file descriptors")
         if not self.is_greeted and header.code != protocol.HELLO.code:
@@ -191,6 +196,10 @@ class Session:
             return
         message, method = handler
         method(self, message.unpack(packet), header)
+
+    def _reject(self, error: ProtocolError, serial: int = 0) -> None:
+        log.warning("%s: %s", self, error)
+        self._refuse(error, serial)
 
     def _hello(self, hello: protocol.Hello, header: protocol.Header) -> None:
         if self.is_greeted:
@@ -608,8 +617,9 @@ class Session:
             mine = {(s.generation, s.index) for s, of in known.items() if of == stream.stream_id}
             stream.engine.taint(mine)
 
-    def _refuse(self, error: CaptureError) -> None:
-        self._last_words(protocol.ERROR.pack(wire_errors.to_message(error, fatal=True)))
+    def _refuse(self, error: CaptureError, serial: int = 0) -> None:
+        body = wire_errors.to_message(error, fatal=True)
+        self._last_words(protocol.ERROR.pack(body, serial=serial))
 
     def _last_words(self, message: bytes) -> None:
         if self._transport and not self._outbox:
