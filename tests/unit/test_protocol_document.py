@@ -155,3 +155,16 @@ def test_values_have_their_names(enum: type[IntEnum | IntFlag]) -> None:
 def test_limits_have_their_values() -> None:
     for name, value, _ in table("Limits"):
         assert getattr(protocol, name) == ast.literal_eval(value), name
+
+
+@pytest.mark.parametrize("word", ["version", "format", "slow", "mode-changed"])
+def test_a_word_with_an_error_code_of_its_own_stands_with_no_other(word: str) -> None:
+    """tests/unit/test_wire_errors.py says which words those are."""
+    own = word.replace("-", "_").upper()
+    named = {name for _, name, *cells in table("`ErrorCode`") if f"`{word}`" in cells[0]}
+    assert named <= {own}
+
+
+def test_a_pixel_format_that_the_stream_does_not_have_has_an_error_code_of_its_own() -> None:
+    (fourcc,) = (row for row in table("SUBSCRIBE, 0x0002, 40 bytes") if row[3] == "fourcc")
+    assert fourcc[4].endswith("FORMAT, word `format`.")

@@ -410,7 +410,7 @@ def test_subscribing_without_accepting_the_streams_source_is_refused(
 
 def test_subscribing_for_another_pixel_format_is_refused(world: World, client: Client) -> None:
     received = world.ask(client, subscribe(fourcc=fourcc_code("RG24")))
-    assert only(received, "ERROR").body.word == "format"
+    assert_refused(client, received, ErrorCode.FORMAT, "format")
     assert world.engine.subscriber_count == 0
 
 
