@@ -77,17 +77,22 @@ def exception(message: str, *parts: object, **fields: object) -> None:
 def _write(level: str, message: str, parts: tuple[object, ...], fields: dict[str, object]) -> None:
     if LEVELS.index(level) < _from:
         return
-    for (uid, said), count in _throttle.ended():
-        text = f"suppressed {count} more of user {uid} in {INTERVAL_S:g} s: {said}"
+    for (uid, _), first, count in _throttle.ended():
+        text = f"suppressed {count} more of user {uid} in {INTERVAL_S:g} s: {first}"
         _emit("warning", text, {"uid": uid, "code": "suppressed"})
     known: dict[str, object] = {}
     for part in parts:
         known |= _fields_of(part)
     known |= fields
     # What clients provoke is bounded by user: a process number is had for nothing.
-    if "uid" in known and not _throttle.admits((known["uid"], message)):
-        return
-    _emit(level, message % parts if parts else message, known)
+    line = known.get("uid"), message
+    is_bounded = "uid" in known
+    if is_bounded and not _throttle.admits(line):
+        return  # not even put together: a flood is cheap
+    text = message % parts if parts else message
+    if is_bounded:
+        _throttle.note(line, text)
+    _emit(level, text, known)
 
 
 def _fields_of(part: object) -> dict[str, object]:

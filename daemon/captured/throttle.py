@@ -25,6 +25,8 @@ class Throttle:
         self._now = now
         self._said: dict[Line, tuple[float, int]] = {}
         """When its interval began, and how often it was said in it."""
+        self._first: dict[Line, str] = {}
+        """As it was written first in its interval."""
 
     def admits(self, line: Line) -> bool:
         """Count a line; return whether it may be written."""
@@ -32,12 +34,22 @@ class Throttle:
         self._said[line] = began, count + 1
         return count < BURST
 
-    def ended(self) -> list[tuple[Line, int]]:
-        """Forget intervals that are over; return what was held back in them, and how often."""
+    def note(self, line: Line, text: str) -> None:
+        """Keep a line that may be written, to tell of those like it that may not."""
+        if line not in self._first:
+            self._first[line] = text.partition("\n")[0]
+
+    def ended(self) -> list[tuple[Line, str, int]]:
+        """Forget intervals that are over.
+
+        Returns:
+            What was held back in them: the line, as it was written first, and how often.
+        """
         if not self._said:
             return []
         over = self._now() - INTERVAL_S
         ended = {line: count for line, (began, count) in self._said.items() if began <= over}
         for line in ended:
             del self._said[line]
-        return [(line, count - BURST) for line, count in ended.items() if count > BURST]
+        told = [(line, self._first.pop(line, line[1]), count) for line, count in ended.items()]
+        return [(line, first, count - BURST) for line, first, count in told if count > BURST]

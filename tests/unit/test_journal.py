@@ -151,6 +151,24 @@ def test_what_the_journal_does_not_take_goes_to_standard_error(
     assert capsys.readouterr().err == "<6>" + "x" * LONGER_THAN_A_DATAGRAM + "\n"
 
 
+class Counted(Peer):
+    """A user that counts how often it is put into a line."""
+
+    said = 0
+
+    def __str__(self) -> str:
+        Counted.said += 1
+        return super().__str__()
+
+
+def test_a_line_that_is_held_back_is_not_even_put_together(logged: Reader) -> None:
+    peer = Counted(4711, 1002, 100)
+    for _ in range(BURST + 5):
+        log.info("%s left", peer)
+        logged.read()
+    assert Counted.said == BURST
+
+
 def test_a_user_cannot_flood_the_log(logged: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     users: list[str] = []
     for uid in [*[1000] * (BURST + 5), 1001]:
@@ -160,5 +178,5 @@ def test_a_user_cannot_flood_the_log(logged: Reader, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(log._throttle, "_now", lambda: float("inf"))
     log.info("later")
     told, later = (e["MESSAGE"] for e in logged.read())
-    assert told == "suppressed 5 more of user 1000 in 10 s: %s left"
+    assert told == "suppressed 5 more of user 1000 in 10 s: pid 4711 uid 1000 left"
     assert later == "later"

@@ -35,7 +35,7 @@ def test_a_new_interval_has_a_new_burst() -> None:
     for _ in range(BURST + 3):
         throttle.admits(LINE)
     clock.now += INTERVAL_S
-    assert throttle.ended() == [(LINE, 3)]
+    assert [(line, count) for line, _, count in throttle.ended()] == [(LINE, 3)]
     assert throttle.admits(LINE)
 
 
@@ -47,7 +47,7 @@ def test_what_was_held_back_is_told_once_and_not_before_the_interval_is_over() -
     clock.now += INTERVAL_S - 0.1
     assert throttle.ended() == []
     clock.now += 0.1
-    assert throttle.ended() == [(LINE, 1)]
+    assert [(line, count) for line, _, count in throttle.ended()] == [(LINE, 1)]
     assert throttle.ended() == []
 
 
@@ -58,3 +58,24 @@ def test_nothing_is_told_of_a_burst_that_fitted() -> None:
         throttle.admits(LINE)
     clock.now += INTERVAL_S
     assert throttle.ended() == []
+
+
+def test_what_was_held_back_is_told_as_it_was_written_first_in_the_interval() -> None:
+    clock = Clock()
+    throttle = Throttle(clock)
+    for interval in ("early", "late"):
+        for number in range(BURST + 1):
+            if throttle.admits(LINE):
+                throttle.note(LINE, f"{interval} {number} left\nand more")
+        clock.now += INTERVAL_S
+        assert throttle.ended() == [(LINE, f"{interval} 0 left", 1)]
+
+
+def test_nothing_is_kept_of_an_interval_that_is_over() -> None:
+    clock = Clock()
+    throttle = Throttle(clock)
+    throttle.admits(LINE)
+    throttle.note(LINE, "early left")
+    clock.now += INTERVAL_S
+    throttle.ended()
+    assert (len(throttle._said), len(throttle._first)) == (0, 0)
