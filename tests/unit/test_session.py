@@ -784,17 +784,27 @@ def test_those_who_keep_frames_leave_some_to_each_other(world: World) -> None:
     assert min(counts) > max(counts) / 2, counts
 
 
-def test_who_gives_a_frame_back_late_is_on_probation(world: World, client: Client) -> None:
+@pytest.mark.parametrize(("captures", "is_prompt"), [(1, True), (8, True), (16, False)])
+def test_who_gives_a_frame_back_is_prompt_unless_it_was_very_late(
+    world: World, client: Client, captures: int, is_prompt: bool
+) -> None:
     world.ask(client, subscribe(credits=1))
-    late = only(world.finish(client), "FRAME")
-    prompt = Keeper(world, captures=0)
-    share(world, [prompt], captures=POOL_SIZE, arrive=1)
+    kept = only(world.finish(client), "FRAME")
+    share(world, [Keeper(world, captures=0)], captures, arrive=1)
     (subscription,) = client.session.subscriptions.values()
-    newest = only(world.ask(client, release(late)), "FRAME")
-    waiting = subscription.probation
-    assert waiting > 1
-    world.ask(client, release(newest))
-    assert subscription.probation == waiting - 1
+    assert not subscription.is_prompt(0)
+    world.ask(client, release(kept))
+    assert subscription.is_prompt(0) == is_prompt
+
+
+def test_lateness_is_made_good_by_frames_that_come_soon(world: World, client: Client) -> None:
+    world.ask(client, subscribe(credits=1))
+    frame = only(world.finish(client), "FRAME")
+    share(world, [Keeper(world, captures=0)], 16, arrive=1)
+    (subscription,) = client.session.subscriptions.values()
+    for _ in range(16):
+        frame = only(world.ask(client, release(frame)) or world.finish(client), "FRAME")
+    assert subscription.is_prompt(0)
 
 
 def test_frames_that_are_held_count_against_the_credits_of_a_new_subscription(

@@ -236,12 +236,12 @@ class Engine:
         if len(self._jobs) < self._depth:
             self.pump()
 
-    def is_soon(self, picture: Picture) -> bool:
-        """Whether a frame that comes back now does so before others can miss its slot."""
+    def lateness(self, picture: Picture) -> int:
+        """Say how many captures ago others began to miss a frame's slot; 0 or less: not yet."""
         newest, pool = self._picture, self._pool
         if newest is None or pool is None:
-            return True
-        return newest.sequence - picture.sequence <= pool.patience
+            return 0
+        return newest.sequence - picture.sequence - pool.patience
 
     def wake(self) -> None:
         """A subscriber may want a picture now that did not before."""

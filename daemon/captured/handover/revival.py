@@ -104,7 +104,7 @@ class Revival:
             return
         session.subscriptions[wish.stream] = subscription
         subscription.is_paused = wish.is_paused
-        subscription.probation = 0  # what it showed the former daemon is not written down
+        subscription.has_released = True  # what it showed the former daemon is not written down
         if wish.left:
             uncounted = sum(self._state.sequence_of(place) > wish.counted for place in lent)
             subscription.left = max(0, wish.left - uncounted)

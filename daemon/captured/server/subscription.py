@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from captured.server.stream import Stream
 
 
-_PROBATION = 32
-"""For one that comes late: half a second of frames at 60 Hz."""
+_TARDY, _TARDIEST = 8, 32
+"""Captures of lateness in all, each made good by a frame that comes soon: from so many on it is
+not prompt, and more than so many are not held against it."""
 
 
 class Connection(Protocol):
@@ -79,8 +80,8 @@ class Subscription:
 
     __slots__ = (
         "_captured_before", "_connection", "_engine", "_next_ns", "counted", "credits", "due_ns",
-        "gap_ns", "is_early", "is_paused", "known", "left", "lent", "marks", "probation",
-        "request", "seen", "sent", "stream", "write",
+        "gap_ns", "has_released", "is_early", "is_paused", "known", "left", "lent", "marks",
+        "request", "seen", "sent", "stream", "tardiness", "write",
     )  # fmt: skip
 
     def __init__(
@@ -94,8 +95,9 @@ class Subscription:
         self.is_paused = False
         self.credits = request.credits
         self.sent = 0
-        self.probation = 1
-        """How many frames it has to give back soon before it gets one when slots are short."""
+        self.has_released = False
+        self.tardiness = 0
+        """By how many captures its frames have come late, of late."""
         self.known = connection.known
         self.marks = connection.marks
         self.write = connection.write
@@ -112,8 +114,9 @@ class Subscription:
         self._next_ns = 0
 
     def is_prompt(self, since: int) -> bool:
-        """Whether it has given frames back soon of late, and holds none from before a sequence."""
-        return not self.probation and self._connection.holds_none_before(self, since)
+        """Whether it gives frames back soon, as a rule, and holds none from before a sequence."""
+        is_proven = self.has_released and self.tardiness < _TARDY
+        return is_proven and self._connection.holds_none_before(self, since)
 
     @property
     def skipped(self) -> int:
@@ -182,11 +185,12 @@ class Subscription:
         """The client releases a frame that it holds."""
         slot = picture.slot
         self.marks[slot.place] = KNOWN
+        self.has_released = True
         self.credits += 1
-        if not slot.is_newest and not self._engine.is_soon(picture):
-            self.probation = _PROBATION
-        elif self.probation:
-            self.probation -= 1
+        if not slot.is_newest and (late := self._engine.lateness(picture)) > 0:
+            self.tardiness = min(_TARDIEST, self.tardiness + late)
+        elif self.tardiness:
+            self.tardiness -= 1
         if self.credits == 1:
             self.reconsider()
         elif slot.is_newest:
@@ -199,7 +203,8 @@ class Subscription:
     def credit_returned(self) -> None:
         """The client releases a frame that had been taken back already."""
         self.credits += 1
-        self.probation = _PROBATION
+        self.has_released = True
+        self.tardiness = _TARDIEST
         self.reconsider()
         self._engine.wake()
 
