@@ -4,9 +4,10 @@
     python -m tests.bench.isolation [--seconds S] [--repeat N] [--json FILE]
 
 Twelve good clients alone; beside four more good ones; beside two that never read and two that
-never release; beside 64 bad ones with a daemon that may open 1024 files; and beside four that
-hoard, are cut off, and come back at once. Runs take turns. Prints the good clients' latency from
-the fence, the frames that they went without, and what the source missed.
+never release; beside 64 bad ones with a daemon that may open 1024 files; beside four that hoard,
+are cut off, and come back at once; and beside four that keep all they can get for most of a
+lease, as they may. Runs take turns. Prints the good clients' latency from the fence, the frames
+that they went without, and what the source missed.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ CASES: dict[str, dict[str, int]] = {
     "2 deaf, 2 hoarding": {"deaf": 2, "hold": 2},
     "32 deaf, 32 hoarding": {"deaf": 32, "hold": 32},
     "4 hoarding, coming back": {"again": 4},
+    "4 keeping 4 for 200 ms": {"keep": 4},
 }
 FILES = 1024
 
