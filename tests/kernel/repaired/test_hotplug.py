@@ -258,6 +258,7 @@ def test_events_say_that_the_card_went_and_came(start: Callable[..., DaemonProce
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_twenty_times_gone_and_back_leave_no_descriptor_and_no_framebuffer(
     start: Callable[..., DaemonProcess],
 ) -> None:

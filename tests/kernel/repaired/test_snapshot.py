@@ -78,6 +78,7 @@ def test_a_snapshot_never_shows_what_was_there_before_it(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_two_hundred_snapshots_are_exact_and_leave_nothing_behind(
     start: Callable[..., DaemonProcess], scene: SceneProcess
 ) -> None:
@@ -112,6 +113,7 @@ def test_two_hundred_snapshots_are_exact_and_leave_nothing_behind(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_two_hundred_snapshots_interrupt_the_display_once_at_most(
     daemon: DaemonProcess, scene: SceneProcess
 ) -> None:
