@@ -93,21 +93,21 @@ def _ask_daemon(file: str | None) -> list[dict[str, Any]]:
     if done.returncode != 0:
         raise _refused(done.stderr, done.returncode, file)
     settings: list[dict[str, Any]] = json.loads(done.stdout)["settings"]
-    for row in settings:
-        if file == "-" and row["origin"] == _STDIN:
-            row["origin"] = file
-    return settings
+    return [row | {"origin": _as_given(row["origin"], file)} for row in settings]
 
 
 def _refused(said: str, status: int, file: str | None) -> CaptureError:
     """Return the daemon's last line as an error with its exit status."""
     lines = said.strip().splitlines() or [f"captured ended with status {status}"]
     reason = lines[-1].removeprefix("captured: ")
-    if file == "-" and reason.startswith(_STDIN):
-        reason = file + reason.removeprefix(_STDIN)
-    error = CaptureError(reason, code="config")
+    error = CaptureError(_as_given(reason, file), code="config")
     error.exit_code = status if status > 0 else 1  # negative: a signal ended it
     return error
+
+
+def _as_given(text: str, file: str | None) -> str:
+    """Return what begins with the daemon's name of standard input with the one given here."""
+    return file + text.removeprefix(_STDIN) if file == "-" and text.startswith(_STDIN) else text
 
 
 def _program() -> str:

@@ -225,16 +225,20 @@ class Engine:
             return  # its pool is gone, and the memory with it
         was_short = pool.spare <= pool.slack
         pool.returned(slot)
-        picture, audience = self._picture, self._audience
-        if picture is None:
-            pass
-        elif was_short and pool.spare > pool.slack:
+        if self._picture is not None:
+            self._hand_on(self._picture, pool, holder, was_short=was_short)
+        if len(self._jobs) < self._depth:
+            self.pump()
+
+    def _hand_on(
+        self, picture: Picture, pool: Pool, holder: Subscriber, *, was_short: bool
+    ) -> None:
+        audience = self._audience
+        if was_short and pool.spare > pool.slack:
             with audience.handing_out():
                 audience.hand_out(picture, pool, self._clock.now_ns(), self.outlet)
         elif holder.seen < picture.sequence:
             audience.offer(holder, picture, pool, self._clock.now_ns(), self.outlet)
-        if len(self._jobs) < self._depth:
-            self.pump()
 
     def lateness(self, picture: Picture) -> int:
         """Say how many captures ago others began to miss a frame's slot; 0 or less: not yet."""
@@ -366,8 +370,7 @@ class Engine:
         except OSError as error:
             log.warning("%r is not replaced: %s", slot, error)
             return slot
-        self.retired.add(slot.memory)
-        self._reaping.set_in(_REAP_S)
+        self._retire(slot)
         self.outlet.slot_replaced(slot)
         fresh = pool.replace(slot, memory)
         self.outlet.pool_changed()
@@ -401,10 +404,13 @@ class Engine:
         pool, self._pool = self._pool, None
         if pool is not None:
             for slot in pool.held():
-                self.retired.add(slot.memory)
-                self._reaping.set_in(_REAP_S)
+                self._retire(slot)
             pool.close()
             self.outlet.pool_freed(pool.generation)
+
+    def _retire(self, slot: Slot) -> None:
+        self.retired.add(slot.memory)
+        self._reaping.set_in(_REAP_S)
 
     def _reap(self) -> None:
         self.retired.reap()

@@ -180,15 +180,6 @@ class Slot:
         return f"<Slot {self.index}.{self.generation} {self.state.name}>"
 
 
-def _patience(size: int) -> int:
-    """Return how many newer captures a frame may see before it comes back, and still soon.
-
-    Clients who all keep to it hold so many slots together that the slack is not touched: nobody
-    waits because of them.
-    """
-    return size - RESERVE - SLACK - 1
-
-
 class Pool:
     """A fixed number of slots of one geometry. Open until `close()`.
 
@@ -223,7 +214,6 @@ class Pool:
         """
         self.slack = SLACK
         """Of those, how many are kept; none when quarantine leaves no other."""
-        self.patience = _patience(size)
         self._next_index = size
         self._slots: list[Slot] = []
         try:
@@ -245,7 +235,6 @@ class Pool:
         pool.newest = None
         pool._next_index = 1 + max(slot.index for slot in slots)
         pool._slots = slots
-        pool.patience = _patience(len(slots))
         pool.recount()
         return pool
 
@@ -328,6 +317,15 @@ class Pool:
         for slot in sorted(lent, key=lambda slot: slot.lent_at_ns):
             if slot.lent_at_ns < before_ns:
                 yield slot
+
+    @property
+    def patience(self) -> int:
+        """How many newer captures a frame may see before it comes back, and still soon.
+
+        Clients who all keep to it hold so many slots together that the slack is not touched:
+        nobody waits because of them.
+        """
+        return len(self._slots) - RESERVE - SLACK - 1
 
     @property
     def slots(self) -> tuple[Slot, ...]:

@@ -15,7 +15,7 @@ from captured.server.stream import state_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from captured.capture.outlet import Outlet
     from captured.capture.pool import Slot
@@ -145,6 +145,24 @@ class Hub:
         if not self._watchers:
             return
         words = error.as_dict() if error else _NO_ERROR
+        message = self._event(kind, words, session, stream, sequence)
+        for watcher in tuple(self._watchers):
+            watcher.send_event(message)
+
+    def events_lost(self, count: int) -> bytes:
+        """Return the EVENT for who did not read and goes without so many."""
+        reason = f"{count} events were left out: this client did not read"
+        words = {"code": "events-lost", "reason": reason, "hint": "read sooner"}
+        return self._event(Kind.EVENTS_LOST, words, sequence=count)
+
+    def _event(
+        self,
+        kind: protocol.EventKind,
+        words: Mapping[str, str],
+        session: Session | None = None,
+        stream: Stream | None = None,
+        sequence: int = 0,
+    ) -> bytes:
         event = protocol.Event(
             kind,
             session.peer.pid if session else 0,
@@ -157,18 +175,7 @@ class Hub:
             words["reason"],
             words["hint"],
         )
-        message = protocol.EVENT.pack(event, stream=stream.stream_id if stream else 0)
-        for watcher in tuple(self._watchers):
-            watcher.send_event(message)
-
-    def events_lost(self, count: int) -> bytes:
-        """Return the EVENT for who did not read and goes without so many."""
-        reason, hint = f"{count} events were left out: this client did not read", "read sooner"
-        now_ns = self.reactor.now_ns()
-        event = protocol.Event(
-            Kind.EVENTS_LOST, 0, 0, count, now_ns, 0, "", "events-lost", reason, hint
-        )
-        return protocol.EVENT.pack(event)
+        return protocol.EVENT.pack(event, stream=stream.stream_id if stream else 0)
 
     def say_bye(self, reason: protocol.ByeReason) -> None:
         """Take leave of everybody."""
