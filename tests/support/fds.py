@@ -9,14 +9,14 @@ from pathlib import Path
 from capturectl.fd import OwnedFd
 
 
-def open_fds() -> dict[int, str]:
-    """Return what this process has open: number to target."""
+def open_fds(pid: int | str = "self") -> dict[int, str]:
+    """Return what a process has open, this one or another: number to target."""
     found = {}
-    for link in Path("/proc/self/fd").iterdir():
+    for link in Path(f"/proc/{pid}/fd").iterdir():
         try:
             found[int(link.name)] = str(link.readlink()).removesuffix(" (deleted)")
         except FileNotFoundError:
-            continue  # the one that listed the directory
+            continue  # closed meanwhile, as the one that listed the directory
     return found
 
 

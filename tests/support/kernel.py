@@ -101,6 +101,11 @@ def next_object_id() -> int:
         return blob.blob_id
 
 
+def leftovers() -> tuple[int, int, int]:
+    """Return what a process could have left in the kernel, framebuffers, dma-bufs and blobs."""
+    return framebuffer_count(), dmabuf_count(), next_object_id()
+
+
 def shmem_kib() -> int:
     """Return the shared memory of the machine: buffer objects that a handle pins are in it."""
     found = re.search(r"^Shmem: +(\d+)", Path("/proc/meminfo").read_text(), re.M)

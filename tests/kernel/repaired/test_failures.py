@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import subprocess
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support import kernel
+from tests.support.fds import open_fds
 from tests.support.processes import (
     PROJECT,
     DaemonProcess,
@@ -215,11 +215,7 @@ def test_with_json_the_error_is_an_object_on_standard_output(daemon: DaemonProce
 
 def has_socket(pid: int) -> bool:
     """Whether a process has a socket open."""
-    for fd in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-            if str(fd.readlink()).startswith("socket:"):
-                return True
-    return False
+    return any(target.startswith("socket:") for target in open_fds(pid).values())
 
 
 def test_ctrl_c_has_exit_status_130_and_no_traceback(daemon: DaemonProcess) -> None:

@@ -20,6 +20,7 @@ from capturectl.errors import CaptureBusyError, CaptureTimeoutError, CaptureUnsu
 from capturectl.protocol import EventKind, State
 from captured.drm.card import Card
 from tests.support import kernel, module
+from tests.support.fds import open_fds
 from tests.support.processes import (
     START_TIMEOUT,
     DaemonProcess,
@@ -239,12 +240,8 @@ def test_a_card_that_dies_without_a_word_is_let_go_of_and_served_when_it_is_back
 
 
 def has_card_open(daemon: DaemonProcess) -> bool:
-    """Whether a descriptor is of a card; one that is closed meanwhile is none."""
-    targets = []
-    for fd in Path(f"/proc/{daemon.pid}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):
-            targets.append(str(fd.readlink()))
-    return any("/dev/dri" in target for target in targets)
+    """Whether a descriptor is of a card."""
+    return any("/dev/dri" in target for target in open_fds(daemon.pid).values())
 
 
 def test_events_say_that_the_card_went_and_came(start: Callable[..., DaemonProcess]) -> None:

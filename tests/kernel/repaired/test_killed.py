@@ -30,13 +30,6 @@ with client.stream(credits=4) as stream:
 
 BUFFER_KIB = 640 * 480 * 4 // 1024
 
-Leftovers = tuple[int, int, int]
-
-
-def leftovers() -> Leftovers:
-    """What a process that died could have left in the kernel."""
-    return kernel.framebuffer_count(), kernel.dmabuf_count(), kernel.next_object_id()
-
 
 def assert_captures_exactly(daemon: DaemonProcess, scene: SceneProcess, number: int) -> None:
     scene.tell("frame", number)
@@ -59,10 +52,10 @@ def test_clients_that_are_killed_in_mid_stream_leave_nothing(
     killed_in_mid_stream()
     # Kernel: a buffer object takes pages when it is first used (drm_gem_shmem_helper.c), so
     # memory is compared where there is no pool, of which more or fewer buffers may be in use.
-    before, shmem_kib = leftovers(), kernel.shmem_kib()
+    before, shmem_kib = kernel.leftovers(), kernel.shmem_kib()
     for _ in range(5):
         killed_in_mid_stream()
-    wait_until(lambda: leftovers() == before, "everything is as before")
+    wait_until(lambda: kernel.leftovers() == before, "everything is as before")
     wait_until(lambda: kernel.shmem_kib() - shmem_kib < BUFFER_KIB, "no buffer is left")
     assert_captures_exactly(daemon, scene, 5)
 
@@ -72,7 +65,7 @@ def test_a_daemon_that_is_killed_at_any_moment_of_a_stream_leaves_the_display_as
     scene: SceneProcess, start: Callable[..., DaemonProcess]
 ) -> None:
     chance = random.Random(20)
-    planes, before = kernel.plane_state(), leftovers()
+    planes, before = kernel.plane_state(), kernel.leftovers()
     for number in range(8):
         daemon = start()
         with Clients(CLIENT, daemon.socket) as clients:
@@ -82,12 +75,12 @@ def test_a_daemon_that_is_killed_at_any_moment_of_a_stream_leaves_the_display_as
             daemon.popen.wait()
         assert kernel.is_active()
         assert kernel.plane_state() == planes
-        wait_until(lambda: leftovers()[:2] == before[:2], f"run {number} left nothing")
+        wait_until(lambda: kernel.leftovers()[:2] == before[:2], f"run {number} left nothing")
     daemon = start()
     assert not kernel.is_attached(), "the next daemon takes off what was left attached"
     assert_captures_exactly(daemon, scene, 9)
     daemon.end()
-    wait_until(lambda: leftovers() == before, "and leaves nothing itself")
+    wait_until(lambda: kernel.leftovers() == before, "and leaves nothing itself")
 
 
 @pytest.mark.slow
@@ -113,7 +106,7 @@ def test_a_daemon_that_is_killed_while_it_attaches_or_detaches_leaves_the_displa
 def test_a_daemon_that_is_killed_while_it_lingers_is_cleaned_up_after(
     scene: SceneProcess, start: Callable[..., DaemonProcess]
 ) -> None:
-    before = leftovers()
+    before = kernel.leftovers()
     daemon = start("--linger", "60")
     with library.connect(str(daemon.socket)) as client:
         client.snapshot().release()
@@ -124,4 +117,4 @@ def test_a_daemon_that_is_killed_while_it_lingers_is_cleaned_up_after(
     again = start()
     assert not kernel.is_attached()
     again.end()
-    wait_until(lambda: leftovers() == before, "nothing is left")
+    wait_until(lambda: kernel.leftovers() == before, "nothing is left")

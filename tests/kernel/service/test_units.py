@@ -188,12 +188,7 @@ def cycle() -> None:
 
 
 def left_behind() -> tuple[object, ...]:
-    return (
-        kernel.framebuffer_count(),
-        kernel.dmabuf_count(),
-        kernel.next_object_id(),
-        kernel.plane_state(),
-    )
+    return *kernel.leftovers(), kernel.plane_state()
 
 
 @pytest.mark.timeout(900)
