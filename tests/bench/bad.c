@@ -10,32 +10,25 @@
  * standard input.
  */
 #include "client.h"
+#include "clock.h"
 #include <poll.h>
-#include <time.h>
 
-enum { CREDITS = 4, KEEP_MS = 200, LOOK_MS = 5, KEPT = MOST * CREDITS };
+enum { CREDITS = 4, KEEP_NS = 200000000, LOOK_MS = 5, KEPT = MOST * CREDITS };
 
-static struct { long due; int fd; struct release release; } kept[KEPT];
+static struct { uint64_t due; int fd; struct release release; } kept[KEPT];
 static unsigned first, end; /* of the ring of kept frames; the oldest is due first */
-
-static long now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 static void keep(int fd, const struct frame *f)
 {
     struct release r = { { RELEASE, 0, sizeof r, 3, 1 }, f->sequence, f->buffer, f->generation };
-    kept[end % KEPT].due = now_ms() + KEEP_MS;
+    kept[end % KEPT].due = now() + KEEP_NS;
     kept[end % KEPT].fd = fd;
     kept[end++ % KEPT].release = r;
 }
 
 static void give_back(void)
 {
-    for (; first != end && kept[first % KEPT].due <= now_ms(); first++)
+    for (; first != end && kept[first % KEPT].due <= now(); first++)
         send(kept[first % KEPT].fd, &kept[first % KEPT].release, sizeof(struct release),
              MSG_NOSIGNAL);
 }

@@ -5,6 +5,7 @@
 #ifndef FANOUT_H
 #define FANOUT_H
 #define _GNU_SOURCE
+#include "clock.h"
 #include "wire.h"
 #include <errno.h>
 #include <stdio.h>
@@ -13,7 +14,6 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { POOL = 6, MOST = 1024, MESSAGE = 1024 };
@@ -26,13 +26,6 @@ static uint64_t size, sequence;
 static uint32_t width, height, pitch, source;
 
 static void die(const char *what) { perror(what); exit(1); }
-
-static uint64_t now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000000000ull + t.tv_nsec;
-}
 
 static struct header head(uint16_t code, uint32_t bytes, uint32_t stream)
 {

@@ -24,6 +24,7 @@ POOL = 6
 REST_MS = 1
 _FLAGS = socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 _code_and_slot = struct.Struct("<H22xI").unpack_from
+_RELEASE, _PATTERN = protocol.RELEASE.code, int(protocol.Source.PATTERN)
 _pack_frame = protocol.FRAME.layout.pack_into
 
 
@@ -94,7 +95,7 @@ class Floor:
         packet, due_ns = self.packet, self.fence.tick_ns
         _pack_frame(
             packet, protocol.HEADER_SIZE, self.sequence, due_ns // self.period_ns, 0,
-            self.fence.asked_ns, due_ns, due_ns, slot, 1, 4, 0,
+            self.fence.asked_ns, due_ns, due_ns, slot, 1, _PATTERN, 0,
         )  # fmt: skip
         for client in self.clients.values():
             if not client.credits:
@@ -129,7 +130,7 @@ class Floor:
         code, slot = _code_and_slot(self.room)
         if not size:
             self.hang_up(fd, client)
-        elif code == 4:  # RELEASE
+        elif code == _RELEASE:
             client.held[slot] = False
             client.credits += 1
             self.holders[slot] -= 1
@@ -141,7 +142,10 @@ class Floor:
     def greet(self, client: Client) -> None:
         """Answer a HELLO as the control does."""
         look = self.geometry
-        welcome = protocol.Welcome(1, 1, protocol.Capability(0), 1, 4, 250, "floor", "Python")
+        welcome = protocol.Welcome(
+            protocol.VERSION_MAX, 1, protocol.Capability(0), 1, protocol.MAX_CREDITS,
+            protocol.LEASE_MS, "floor", "Python",
+        )  # fmt: skip
         stream = protocol.Stream(
             protocol.State.READY, protocol.Source.PATTERN, look.width, look.height,
             look.refresh_mhz, look.fourcc, 0, 0, 0, "Pattern-1", "", "", "", "", "", "",

@@ -9,8 +9,8 @@
  * many captures clients went without between two frames, and how many the source missed.
  */
 #include "client.h"
+#include "clock.h"
 #include <sys/epoll.h>
-#include <time.h>
 
 enum { CREDITS = 2, SAMPLES = 1 << 20 };
 
@@ -19,13 +19,6 @@ static long frames[MOST], gaps;
 static uint64_t last[MOST], missed_first, missed_last;
 static float *samples;
 static long taken;
-
-static uint64_t now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000000000ull + t.tv_nsec;
-}
 
 static int compare(const void *a, const void *b)
 {
