@@ -188,7 +188,7 @@ class Daemon:
         self.is_restarting = False
         """Whether another daemon goes on; set when this one has been told to end."""
         self._listener: Listener | None = None
-        self._limits = ClientLimits.from_rlimit(settings.quota)
+        self._limits = ClientLimits.from_rlimit(settings.buffers, settings.quota)
         self._output = output
         self._hub = Hub(reactor, {_STREAM: output.stream}, self._welcome)
         self._hub.set_access(Access(parse_rules(settings.allow)))
@@ -219,7 +219,7 @@ class Daemon:
         """
         access = Access(parse_rules(settings.allow))  # it may fail; nothing has changed then
         log.begin(settings.log)
-        self._limits = ClientLimits.from_rlimit(settings.quota)
+        self._limits = ClientLimits.from_rlimit(settings.buffers, settings.quota)
         self._hub.set_access(access)
         for stream in self._hub.streams.values():
             stream.engine.set_linger(settings.linger)

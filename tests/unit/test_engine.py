@@ -557,7 +557,7 @@ def test_a_former_buffer_is_let_go_of_soon_after_the_client_has(
         engine.detach()
         clock.advance(5)
         kept.append(engine.retired.size)
-    assert kept == [source.memories[0].size, 0]
+    assert kept == [POOL_SIZE * source.memories[0].size, 0]
 
 
 # -- back-pressure ----------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from capturectl.errors import CaptureBusyError, CaptureLostError, OutputOffError
 from capturectl.fourcc import fourcc_code
 from capturectl.protocol import ByeReason, ErrorCode, ErrorFlag, Source, State
 from capturectl.transport import Transport
+from captured.capture import retired
 from captured.capture.engine import Engine, Settings
 from captured.capture.pacing import Policy
 from captured.capture.pool import RESERVE
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 STREAM_ID = 1
 POOL_SIZE = 8
 SEND_BUFFER = 4608
+USER, OTHER_USER = 1000, 1001
 UNKNOWN = 0x0F0F
 MANY = 40
 """More answers than are given in one turn."""
@@ -121,11 +123,11 @@ class World:
         fourccs = (fourcc_code("XR24"), fourcc_code("RG24"))
         return OutputLook("HDMI-A-1", 31, 51, "Writeback-1", GEOMETRY, fourccs, self.problem)
 
-    def connect(self) -> Client:
+    def connect(self, uid: int = USER) -> Client:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-        session = Session(Transport(ours), Peer(4711, 1000, 1000), self.hub)
+        session = Session(Transport(ours), Peer(4711, uid, 1000), self.hub)
         self._clients.append(Client(theirs, session))
         return self._clients[-1]
 
@@ -209,8 +211,8 @@ def client(world: World) -> Client:
     return greeted(world)
 
 
-def greeted(world: World) -> Client:
-    client = world.connect()
+def greeted(world: World, uid: int = USER) -> Client:
+    client = world.connect(uid)
     assert names(world.ask(client, hello()))[-1] == "DONE"
     return client
 
@@ -887,6 +889,19 @@ def test_a_client_that_lets_its_answers_pile_up_is_cut_off(world: World, client:
     assert client.session not in world.hub.sessions.values()
 
 
+def test_who_watches_hears_that_a_client_was_cut_off_for_not_reading(
+    world: World, client: Client
+) -> None:
+    idler = greeted(world)
+    watch(world, client)
+    while idler.session in world.hub.sessions.values():
+        idler.send(unknown())
+        world.reactor.turn()
+    kinds = protocol.EventKind
+    heard = [(message.body.kind, message.body.word) for message in client.read()]
+    assert heard == [(kinds.CLIENT_CUT_OFF, "clogged"), (kinds.CLIENT_LEFT, "")]
+
+
 def test_a_client_that_does_not_read_does_not_hold_up_another(
     world: World, client: Client
 ) -> None:
@@ -954,6 +969,57 @@ def test_a_watcher_that_stops_receiving_while_frames_are_handed_out_leaves_nothi
     for one in ending:
         one.session.close()
     assert_all_is_back(world)
+
+
+# -- former buffers ---------------------------------------------------------------------------
+
+
+def keep_former_buffers(world: World, uid: int, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Let a user learn most of a pool, which is then given up; return how much that was."""
+    monkeypatch.setattr(retired, "_references", lambda fd: 2)
+    client = greeted(world, uid)
+    world.ask(client, subscribe(credits=protocol.MAX_CREDITS))
+    for _ in range(protocol.MAX_CREDITS):
+        world.finish(client)
+    known = len(client.session.known)
+    client.session.close()
+    world.engine.detach()
+    return known
+
+
+def test_a_user_who_keeps_former_buffers_gets_no_new_ones_and_nobody_else_pays(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = 0
+    while kept <= POOL_SIZE:
+        kept += keep_former_buffers(world, USER, monkeypatch)
+    error = only(world.ask(greeted(world), subscribe()), "ERROR")
+    assert (error.body.code, error.body.word) == (ErrorCode.CAPACITY, "capacity")
+    assert f"user {USER} keep {kept} former buffers" in error.body.reason
+    other = greeted(world, OTHER_USER)
+    world.ask(other, subscribe())
+    assert "FRAME" in names(world.finish(other))
+
+
+def test_a_user_who_has_closed_former_buffers_is_served_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = 0
+    while kept <= POOL_SIZE:
+        kept += keep_former_buffers(world, USER, monkeypatch)
+    monkeypatch.setattr(retired, "_references", lambda fd: 1)
+    client = greeted(world)
+    world.ask(client, subscribe())
+    assert "FRAME" in names(world.finish(client))
+
+
+def test_former_buffers_of_all_users_together_are_limited(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for uid in range(USER, USER + 5):
+        keep_former_buffers(world, uid, monkeypatch)
+    error = only(world.ask(greeted(world, USER + 5), subscribe()), "ERROR")
+    assert error.body.word == "no-memory"
 
 
 # -- releases by their bytes ------------------------------------------------------------------

@@ -5,7 +5,13 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-from capturectl.errors import CaptureError, CaptureLostError, CaptureTimeoutError, OutputOffError
+from capturectl.errors import (
+    CaptureBusyError,
+    CaptureError,
+    CaptureLostError,
+    CaptureTimeoutError,
+    OutputOffError,
+)
 from capturectl.typed import NamedTuple
 from captured import log
 from captured.capture.alarm import Alarm
@@ -15,7 +21,7 @@ from captured.capture.ledger import NoLedger
 from captured.capture.outlet import NoOutlet
 from captured.capture.pacing import Pace
 from captured.capture.pool import Pool, Slot
-from captured.capture.retired import Retired
+from captured.capture.retired import MOST_POOLS, Retired
 from captured.capture.source import NO_VBLANK, SourceBusy
 from captured.capture.timing import Timings
 
@@ -45,8 +51,6 @@ _RENEW_GAP_NS = 1_000_000_000
 """Between two replacements: making memory takes longer than anything else in the loop."""
 _REAP_S = 2.0
 """Between two looks at whether clients have former buffers still."""
-_RETIRED_POOLS = 2
-"""Former pools that clients may keep in memory; with more, no new one is made."""
 
 
 class Step(Enum):
@@ -329,9 +333,10 @@ class Engine:
     def _make_pool(self, geometry: Geometry) -> Pool:
         self._generation += 1
         size = self._settings.pool_size
+        self.retired.reap()  # memory may be short, and what nobody has any more is still here
         try:
+            self._check_retired()
             pool = Pool(geometry, self._generation, size, self._source.allocate)
-            self._check_retired(pool)
         except OSError as error:
             self._detach_source()
             if isinstance(error, CaptureError):
@@ -346,15 +351,35 @@ class Engine:
             raise
         return pool
 
-    def _check_retired(self, pool: Pool) -> None:
-        self.retired.reap()
-        if self.retired.size > _RETIRED_POOLS * pool.bytes:
-            pool.close()
+    def check_keeper(self, uid: int) -> None:
+        """Refuse a user who keeps more former buffers than a pool has.
+
+        So it costs nobody else the memory for the next pool, as long as few do.
+
+        Raises:
+            CaptureBusyError: `capacity`.
+        """
+        if self.retired.count_of(uid) <= self._settings.pool_size:
+            return
+        self.retired.reap()  # it may have let go since the last look
+        if (kept := self.retired.count_of(uid)) > self._settings.pool_size:
+            raise CaptureBusyError(
+                f"{self.name}: programs of user {uid} keep {kept} former buffers open",
+                "let them close what BUFFER_GONE names, or end them (see /proc/*/fdinfo)",
+                code="capacity",
+            )
+
+    def _check_retired(self) -> None:
+        if self._keeps_too_many():
+            kept = len(self.retired)
             raise CaptureError(
-                f"{self.name}: clients keep {self.retired.size >> 20} MiB of former buffers",
+                f"{self.name}: clients keep {kept} former buffers, {self.retired.size >> 20} MiB",
                 "end the programs that have them open (see /proc/*/fdinfo)",
                 code="no-memory",
             )
+
+    def _keeps_too_many(self) -> bool:
+        return len(self.retired) > MOST_POOLS * self._settings.pool_size
 
     def _renew(self, slot: Slot, pool: Pool) -> Slot:
         """Replace a tainted slot, unless clients keep too much of what was replaced before."""
@@ -362,7 +387,7 @@ class Engine:
         if now_ns - self._renewed_ns < _RENEW_GAP_NS:
             return slot
         self.retired.reap()
-        if self.retired.size >= _RETIRED_POOLS * pool.bytes:
+        if self._keeps_too_many():
             return slot
         self._renewed_ns = now_ns
         try:
@@ -403,13 +428,13 @@ class Engine:
         self._held.clear()
         pool, self._pool = self._pool, None
         if pool is not None:
-            for slot in pool.held():
+            for slot in pool.slots:
                 self._retire(slot)
             pool.close()
             self.outlet.pool_freed(pool.generation)
 
     def _retire(self, slot: Slot) -> None:
-        self.retired.add(slot.memory)
+        self.retired.add(slot.memory, slot.knowers)
         self._reaping.set_in(_REAP_S)
 
     def _reap(self) -> None:

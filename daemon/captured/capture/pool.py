@@ -72,8 +72,8 @@ class Slot:
     """
 
     __slots__ = (
-        "_poller", "generation", "index", "is_newest", "is_tainted", "lent_at_ns", "memory",
-        "place", "readers", "state", "told",
+        "_poller", "generation", "index", "is_newest", "is_tainted", "knowers", "lent_at_ns",
+        "memory", "place", "readers", "state", "told",
     )  # fmt: skip
 
     def __init__(self, index: int, generation: int, memory: Memory, place: int = NOWHERE) -> None:
@@ -93,6 +93,8 @@ class Slot:
         """Whether it holds the newest picture of its pool."""
         self.is_tainted = False
         """Whether somebody may read it who may not any more: it wants to be replaced."""
+        self.knowers: frozenset[int] = frozenset()
+        """Users who were sent its descriptors, and may have them for ever."""
         self._poller = None
         """Looks at its readers' fences; None where there can be none."""
         if memory.takes_fences:
@@ -331,10 +333,6 @@ class Pool:
     def slots(self) -> tuple[Slot, ...]:
         """All of them, by place."""
         return tuple(self._slots)
-
-    def held(self) -> list[Slot]:
-        """Return the slots that clients have or were cut off with."""
-        return [slot for slot in self._slots if slot.readers or slot.is_tainted]
 
     @property
     def bytes(self) -> int:

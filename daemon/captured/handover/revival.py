@@ -88,7 +88,7 @@ class Revival:
         self._hub.watch(session, record.is_watching)
         for slot, mark in zip(self._slots, session.marks, strict=False):
             if mark != UNKNOWN:
-                session.known[slot] = self._stream.stream_id
+                session.note_known(self._stream, slot)
         if record.wish.stream == self._stream.stream_id:
             self._revive_wish(record.wish, session)
         if not self._slots:

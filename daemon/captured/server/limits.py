@@ -6,13 +6,16 @@ from __future__ import annotations
 import resource
 
 from capturectl.typed import NamedTuple
+from captured.capture.retired import MOST_POOLS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_OWN_FDS = 128
-"""Descriptors that the daemon keeps for itself: buffers, fences, the card, the loop."""
+_OWN_FDS = 64
+"""Descriptors that the daemon keeps for itself: fences, cards, the loop; then those of buffers."""
+_POOLS = 1 + MOST_POOLS + 1
+"""Whose buffers it has at most: the present one, and those of which clients keep something."""
 _MOST = 1024
 
 
@@ -24,17 +27,19 @@ class ClientLimits(NamedTuple):
     """One user cannot take the places of all others; root may."""
 
     @classmethod
-    def from_rlimit(cls, per_uid: int = 0) -> ClientLimits:
+    def from_rlimit(cls, buffers: int, per_uid: int = 0) -> ClientLimits:
         """Take as many as RLIMIT_NOFILE leaves, after raising it as far as is allowed.
 
         Args:
+            buffers: Size of the pool.
             per_uid: What one user gets at most; 0 gives him three quarters of all.
         """
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = _MOST + _OWN_FDS
+        own = _OWN_FDS + _POOLS * buffers
+        wanted = _MOST + own
         allowed = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-        total = max(1, allowed - _OWN_FDS)
+        total = max(1, allowed - own)
         return cls(total, min(total, per_uid) if per_uid else max(1, total * 3 // 4))
 
     def refuse(self, uid: int, connected: Sequence[int]) -> str:

@@ -276,6 +276,7 @@ class Session:
                 code="capacity",
             )
         stream.check_wish(request)
+        stream.engine.check_keeper(self.peer.uid)
         return stream
 
     def _held_of(self, stream_id: int) -> int:
@@ -346,8 +347,13 @@ class Session:
         """
         message, fds = _buffer_message(stream, slot)
         self._transport.send(message, fds)
-        self.known[slot] = stream.stream_id
+        self.note_known(stream, slot)
         self.marks[slot.place] = KNOWN
+
+    def note_known(self, stream: Stream, slot: Slot) -> None:
+        """Note that the client was sent a buffer's descriptors, by this daemon or a former one."""
+        self.known[slot] = stream.stream_id
+        slot.knowers |= {self.peer.uid}
 
     def send_fds(self, packet: bytes, fds: Sequence[int]) -> None:
         """Send a message with descriptors; errors as above."""
@@ -423,8 +429,7 @@ class Session:
         self._revocations.append(self._reactor.now_ns())
         if _is_slow(self._revocations):
             reason = f"{len(self._revocations)} frames were held for too long"
-            error = CaptureLostError(reason, "release them sooner", code="slow")
-            self._leave(lambda: self.cut_off(error))
+            self._leave_cut_off(CaptureLostError(reason, "release them sooner", code="slow"))
 
     def send_state(self, stream: Stream, problem: CaptureError | None) -> None:
         """Tell the client that frames of a stream stop for a while, or are back."""
@@ -541,8 +546,8 @@ class Session:
         if len(self._outbox) == 1:
             self._flush()
         elif len(self._outbox) > _OUTBOX_LIMIT:
-            log.warning("%s: does not read; cut off", self, code="clogged")
-            self._leave(self.close)
+            reason = f"{_OUTBOX_LIMIT} messages wait for it to read"
+            self._leave_cut_off(CaptureLostError(reason, "read sooner", code="clogged"))
 
     def _flush(self) -> None:
         events = READABLE
@@ -593,6 +598,9 @@ class Session:
             self._is_leaving = True
             self._reactor.call_at(0, way)
 
+    def _leave_cut_off(self, error: CaptureError) -> None:
+        self._leave(lambda: self.cut_off(error))
+
     def hung_up(self) -> None:
         """Hear that nothing can be sent to the client any more: go.
 
@@ -609,7 +617,7 @@ class Session:
         """Hang up on a client that would rather stay, and keep its buffers from it."""
         if not self._transport:
             return
-        log.warning("%s: %s", self, error)
+        log.warning("%s: %s", self, error, code=error.code)
         known = self.known
         self._hub.tell(protocol.EventKind.CLIENT_CUT_OFF, self, error=error)
         self._refuse(error)

@@ -7,11 +7,13 @@ import re
 
 import pytest
 
+from captured.capture.engine import Settings
 from tests.support import service
 from tests.support.processes import Process, wait_until
 
 pytestmark = pytest.mark.slow
 
+POOL_SIZE = Settings().pool_size
 BASE = 'modeset = "preferred"\nlinger = 0.5\n'
 
 
@@ -24,7 +26,7 @@ def allow(*who: str) -> None:
 
 
 def snapshot(user: str = service.INSIDE) -> tuple[int, str]:
-    taken = service.capturectl_as(user, "snapshot", "/tmp/shot.png")
+    taken = service.capturectl_as(user, "snapshot", f"/tmp/{user}.png")
     return taken.returncode, taken.stderr
 
 
@@ -66,26 +68,58 @@ def test_the_journal_has_every_decision(running: None) -> None:
     ]  # fmt: skip
 
 
-def test_a_user_who_loses_the_right_is_cut_off(running: None) -> None:
-    watch = (
-        "import capturectl, sys\n"
-        f"with capturectl.connect({str(service.SOCKET)!r}) as client:\n"
-        "    for frame in client.stream():\n"
-        "        print(frame.sequence, flush=True)\n"
-        "        frame.release()\n"
+WATCH = """
+with capturectl.connect(socket) as client:
+    for frame in client.stream():
+        print(frame.sequence, flush=True)
+        frame.release()
+"""
+
+KEEP = """
+import glob, os, time
+
+def dmabufs():
+    fds = filter(os.path.islink, glob.glob("/proc/self/fd/*"))
+    return [int(os.path.basename(fd)) for fd in fds if "dmabuf" in os.readlink(fd)]
+
+try:
+    while True:
+        with capturectl.connect(socket) as client:
+            frames = [client.snapshot() for _ in range(2)]
+            for fd in dmabufs():
+                os.dup(fd)
+            frames.clear()
+        time.sleep(2)  # longer than the daemon lingers
+except capturectl.CaptureError as error:
+    print(error.code, len(dmabufs()), flush=True)
+    time.sleep(60)
+"""
+"""Keeps the descriptors of every pool for itself, until that is refused."""
+
+
+def library_as(user: str, program: str) -> Process:
+    """Run a program with the installed library, as a user."""
+    head = (
+        f"import sys; sys.path.insert(0, '{service.PREFIX}/lib/captured')\n"
+        f"import capturectl; socket = {str(service.SOCKET)!r}\n"
     )
-    library = f"import sys; sys.path.insert(0, '{service.PREFIX}/lib/captured')\n"
-    words = [
-        "runuser",
-        "-u",
-        service.INSIDE,
-        "--",
-        "/usr/bin/python3",
-        "-I",
-        "-c",
-        library + watch,
-    ]
-    with Process(words, cwd="/tmp") as viewer:
+    become = ["setpriv", "--reuid", user, "--regid", user, "--init-groups"]
+    return Process([*become, "/usr/bin/python3", "-I", "-c", head + program], cwd="/tmp")
+
+
+def test_a_user_who_keeps_former_buffers_costs_nobody_else_theirs(running: None) -> None:
+    with library_as(service.INSIDE, KEEP) as hoarder:
+        assert hoarder.popen.stdout is not None
+        code, kept = hoarder.popen.stdout.readline().split()
+        assert code == "capacity"
+        assert int(kept) > POOL_SIZE
+        assert snapshot()[0] != 0
+        assert snapshot("root") == (0, "")
+    assert snapshot() == (0, "")
+
+
+def test_a_user_who_loses_the_right_is_cut_off(running: None) -> None:
+    with library_as(service.INSIDE, WATCH) as viewer:
         assert viewer.popen.stdout is not None
         assert viewer.popen.stdout.readline().strip().isdecimal()
         allow("root")
