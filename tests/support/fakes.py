@@ -59,6 +59,10 @@ class FakeClock:
     def now_ns(self) -> int:
         return self._now
 
+    def pass_unnoticed(self, seconds: float) -> None:
+        """Let time pass in which the loop has no turn."""
+        self._now += round(seconds * SECOND_NS)
+
     def call_at(self, deadline_ns: int, callback: Callable[[], None]) -> FakeTimer:
         timer = FakeTimer(callback)
         heapq.heappush(self._timers, (deadline_ns, next(self._order), timer))
@@ -269,7 +273,7 @@ class FakeSource:
         self.is_attached = False
 
     def allocate(self) -> FakeMemory:
-        if self.allocate_error is not None and len(self.memories) == 2:
+        if self.allocate_error is not None and len(self.memories) >= 2:
             raise self.allocate_error
         self.memories.append(self._make_memory())
         return self.memories[-1]

@@ -13,6 +13,7 @@ from capturectl.errors import (
     CaptureError,
     CaptureLostError,
     CaptureTimeoutError,
+    CaptureUnsupportedError,
     NotAllowedError,
     OutputOffError,
 )
@@ -560,6 +561,23 @@ def test_a_former_buffer_is_let_go_of_soon_after_the_client_has(
     assert kept == [POOL_SIZE * source.memories[0].size, 0]
 
 
+def test_whatever_fails_while_it_detaches_the_output_is_given_back_and_the_memory_freed(
+    engine: Engine, clock: FakeClock, source: FakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subscribed(engine)
+    finish(clock, source)
+
+    def fail(*arguments: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(engine.retired, "add", fail)
+    monkeypatch.setattr(source.jobs[-1].fence, "read_result", fail)
+    source.jobs[-1].fence.signal()
+    engine.detach()
+    assert not source.is_attached
+    assert all(memory.is_closed for memory in source.memories)
+
+
 # -- back-pressure ----------------------------------------------------------------------------
 
 
@@ -813,6 +831,48 @@ def test_who_subscribes_while_the_output_is_off_is_told_why(
     assert engine.subscriber_count == 1
 
 
+def test_who_subscribes_in_the_moment_when_the_wait_is_over_is_told_why_as_well(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscribed(engine, credits=4)
+    source.commit_error = CaptureLostError("the card has another master now")
+    source.attach_error = CaptureBusyError("weston holds it", code="another-master")
+    finish(clock, source)
+    clock.advance(9.95)
+    clock.pass_unnoticed(0.2)
+    with pytest.raises(CaptureBusyError, match="weston"):
+        subscribed(engine)
+    assert engine.subscriber_count == 0
+
+
+def test_a_former_engines_subscribers_wait_for_an_output_that_is_off(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    source.attach_error = OutputOffError("HDMI-A-1 is off")
+    both = [FakeSubscriber(4), FakeSubscriber(4)]
+    for subscriber in both:
+        engine.go_on(subscriber)
+    clock.advance(60)
+    switch_on(clock, source)
+    finish(clock, source)
+    for subscriber in both:
+        assert subscriber.states == ["output-off", ""]
+        assert subscriber.sequences == [1]
+
+
+def test_a_former_engines_subscribers_wait_for_a_card(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    engine.source_went(CaptureUnsupportedError("no card", code="no-card"))
+    subscriber = FakeSubscriber(4)
+    engine.go_on(subscriber)
+    clock.advance(60)
+    engine.source_came("HDMI-A-1", POLICY)
+    finish(clock, source)
+    assert subscriber.states == ["no-card", ""]
+    assert subscriber.sequences == [1]
+
+
 def test_who_subscribes_when_it_is_back_brings_it_back_for_all(
     engine: Engine, clock: FakeClock, source: FakeSource
 ) -> None:
@@ -1012,7 +1072,45 @@ def test_after_a_lost_capture_the_next_is_a_proof_in_poisoned_memory(
     lose(clock)
     memory = source.jobs[1].memory
     assert memory.is_poisoned()
-    assert not source.jobs[0].memory.is_poisoned()
+    assert memory is not source.jobs[0].memory
+
+
+def test_captures_that_are_lost_now_and_then_never_use_the_pool_up(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(engine)
+    for round_ in range(1, 3 * POOL_SIZE):
+        lose(clock)
+        finish(clock, source)
+        assert subscriber.sequences == [2 * round_]
+        subscriber.release(engine)
+    assert (engine.pool and len(engine.pool)) == POOL_SIZE
+    assert sum(not memory.is_closed for memory in source.memories) == POOL_SIZE
+
+
+def test_a_buffer_that_was_lost_is_never_written_again(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscribed(engine, credits=2 * POOL_SIZE)
+    lose(clock)
+    for _ in range(2 * POOL_SIZE):
+        finish(clock, source)
+    assert source.jobs[0].memory not in [job.memory for job in source.jobs[1:]]
+
+
+def test_without_memory_in_their_place_lost_buffers_end_the_stream_with_a_reason(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(engine)
+    source.allocate_error = OSError(errno.ENOMEM, "Out of memory")
+    for _ in range(POOL_SIZE - RESERVE - 1):
+        lose(clock)
+        finish(clock, source)
+        subscriber.release(engine)
+    assert subscriber.errors == []
+    lose(clock)
+    assert [error.code for error in subscriber.errors] == ["no-memory"]
+    assert not source.is_attached
 
 
 def test_a_proof_that_comes_back_written_is_delivered_and_ends_the_doubt(

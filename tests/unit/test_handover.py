@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from capturectl import protocol
-from capturectl.errors import CaptureLostError
+from capturectl.errors import CaptureLostError, OutputOffError
 from capturectl.fd import OwnedFd
 from capturectl.transport import Transport
 from captured.capture.engine import Engine, Settings
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from captured.capture.source import Geometry
     from captured.handover.estate import Estate
 
 STREAM = 1
@@ -364,6 +365,29 @@ def test_when_the_pool_is_lost_the_clients_stay_and_get_another(
     assert names["BUFFER"].generation == 2
     assert names["FRAME"].generation == 2
     assert "card" in world.store.fds
+
+
+def test_clients_of_an_output_that_is_off_wait_on_with_the_next_daemon(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = world.client()
+    monkeypatch.setattr(FakeSource, "attach", _dark)
+    world.daemon.source.refusals = 1
+    world.daemon.capture()
+    world.daemon.reactor.advance(1)
+    client.read()
+    daemon = world.next_daemon()
+    assert [(name, body.word) for name, body in client.read()] == [("STATE", "output-off")]
+    monkeypatch.undo()
+    daemon.reactor.advance(1)
+    daemon.capture()
+    names = [name for name, _ in client.read()]
+    assert names[0] == "STATE"
+    assert "FRAME" in names
+
+
+def _dark(source: FakeSource) -> Geometry:
+    raise OutputOffError("X-1 is off")
 
 
 def _refuse(daemon: Daemon, record: OutputRecord) -> Pool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from captured.capture.pool import NOWHERE, Pool, Slot, SlotState
+from captured.capture.pool import NOWHERE, RESERVE, Pool, Slot, SlotState
 from tests.support.fakes import GEOMETRY, FakeMemory, FakeSubscriber, FencedMemory
 
 if TYPE_CHECKING:
@@ -357,12 +357,23 @@ def test_who_gave_a_slot_back_does_not_hear_that_it_is_revoked(pool: Pool) -> No
     assert (holder.heard, other.heard) == ([slot], [])
 
 
-def test_a_tainted_slot_is_replaced_by_one_with_a_new_number(pool: Pool) -> None:
+def test_a_slot_is_replaced_by_a_free_one_with_a_new_number(pool: Pool) -> None:
     slot = taken(pool)
     fresh = pool.replace(slot, FakeMemory())
-    assert (fresh.index, fresh.generation, fresh.state) == (SIZE, 1, SlotState.PENDING)
+    assert (fresh.index, fresh.generation, fresh.state) == (SIZE, 1, SlotState.FREE)
     assert not slot.memory.planes[0].dmabuf
     assert len(pool) == SIZE
+
+
+def test_what_was_lost_can_be_lent_again_once_it_is_replaced(pool: Pool) -> None:
+    slot = taken(pool)
+    spare = pool.spare
+    pool.quarantine(slot)
+    assert pool.lost == [slot]
+    assert (pool.spare, pool.lendable) == (spare - 1, SIZE - RESERVE - 1)
+    pool.replace(slot, FakeMemory())
+    assert pool.lost == []
+    assert (pool.spare, pool.lendable) == (spare, SIZE - RESERVE)
 
 
 class Listening:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from enum import Enum, auto
 
 from capturectl.errors import (
@@ -204,11 +205,27 @@ class Engine:
             self.attach()
         else:
             self._try_return()  # it may be back, and those who wait hear of it as well
-        if self._problem is not None:
-            raise self._problem
+        if self._pool is None and (reason := self._problem or self.last_error) is not None:
+            raise reason
         self._linger.clear()
         self._audience.add(subscriber, self._number)
         self.pump()
+
+    def go_on(self, subscriber: Subscriber) -> None:
+        """Serve a subscriber of a former engine; while the output is blocked it waits."""
+        try:
+            self.subscribe(subscriber)
+        except CaptureError as problem:
+            self._audience.add(subscriber, self._number)
+            subscriber.state_changed(problem)
+            if self._problem is None:
+                self._wait_out(problem)
+
+    def _wait_out(self, problem: CaptureError) -> None:
+        self._problem, self._suspended_ns = problem, self._clock.now_ns()
+        self.outlet.problem_changed(problem)
+        if self._absence is None:
+            self._return.set_in(_RETURN_RETRY_S)
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
         """Stop serving a subscriber; what it holds stays held. Twice is fine."""
@@ -341,11 +358,8 @@ class Engine:
             self._detach_source()
             if isinstance(error, CaptureError):
                 raise
-            raise CaptureError(
-                f"{self.name}: no memory for {size} buffers ({error.strerror})",
-                "lower `buffers` in captured.toml",
-                code="no-memory",
-            ) from error
+            reason = f"no memory for {size} buffers ({error.strerror})"
+            raise _no_memory(self.name, reason) from error
         except BaseException:
             self._detach_source()
             raise
@@ -390,11 +404,25 @@ class Engine:
         if self._keeps_too_many():
             return slot
         self._renewed_ns = now_ns
+        fresh = self._replace(slot, pool)
+        if fresh is None:
+            return slot
+        fresh.take()
+        return fresh
+
+    def _refill(self, pool: Pool) -> None:
+        """Replace what was lost: nobody could be lent anything once that is most of the pool."""
+        for slot in pool.lost:
+            self._replace(slot, pool)
+        if pool.lendable < 1:
+            self._give_up(_no_memory(self.name, "too many buffers are lost to the driver"))
+
+    def _replace(self, slot: Slot, pool: Pool) -> Slot | None:
         try:
             memory = self._source.allocate()
-        except OSError as error:
+        except (OSError, CaptureError) as error:
             log.warning("%r is not replaced: %s", slot, error)
-            return slot
+            return None
         self._retire(slot)
         self.outlet.slot_replaced(slot)
         fresh = pool.replace(slot, memory)
@@ -418,10 +446,11 @@ class Engine:
         """
         for alarm in (self._linger, self._pause, self._due, self._return):
             alarm.clear()
-        self._problem = None
-        self._drain_jobs()
-        self._free_pool()
-        self._detach_source()
+        self._problem, self._is_new = None, False
+        with contextlib.ExitStack() as last:  # whatever fails, the output is as it was found
+            last.callback(self._detach_source)
+            last.callback(self._free_pool)
+            self._drain_jobs()
 
     def _free_pool(self) -> None:
         self._picture = None
@@ -434,7 +463,10 @@ class Engine:
             self.outlet.pool_freed(pool.generation)
 
     def _retire(self, slot: Slot) -> None:
-        self.retired.add(slot.memory, slot.knowers)
+        try:
+            self.retired.add(slot.memory, slot.knowers)
+        except OSError as error:  # EMFILE: it goes all the same
+            log.warning("%r is not counted: %s", slot, error)
         self._reaping.set_in(_REAP_S)
 
     def _reap(self) -> None:
@@ -787,6 +819,8 @@ class Engine:
         deadline_s = self._fence_deadline_ns / 1e9
         if self._failed_proofs < self._policy.proofs:
             self._tell_state(_lost(self.name, deadline_s))
+            if self._pool is not None:
+                self._refill(self._pool)
             return
         # The next subscriber finds it in doubt still: its first capture is a proof.
         self._failed_proofs = 0
@@ -814,7 +848,11 @@ class Engine:
         for job in list(self._jobs):
             if job.fence is None or not job.fence.wait(_DRAIN_S):
                 break
-            self._end_job(job, *job.fence.read_result())
+            try:
+                result = job.fence.read_result()
+            except OSError:
+                break
+            self._end_job(job, *result)
             slot = _slot_of(job)
             self._take_back(slot)
             slot.give_back()
@@ -882,6 +920,12 @@ def _attach_failed(name: str, error: OSError) -> CaptureError:
         f"{name}: cannot attach: {error.filename or 'the card'}: {error.strerror}",
         "see the kernel's log with drm.debug=0x14",
         code="attach-failed",
+    )
+
+
+def _no_memory(name: str, reason: str) -> CaptureError:
+    return CaptureError(
+        f"{name}: {reason}", "lower `buffers` in captured.toml", code="no-memory"
     )
 
 

@@ -257,12 +257,15 @@ class Pool:
                 slot.is_tainted = True
 
     def replace(self, slot: Slot, memory: Memory) -> Slot:
-        """Put new memory, owned from here on, in the place of a slot that `take` returned."""
+        """Put new memory, owned from here on, in the place of a slot that nobody reads.
+
+        Kernel: what may still write to the old one has a reference of its own.
+        """
         fresh = Slot(self._next_index, self.generation, memory, slot.place)
-        fresh.take()
         self._next_index += 1
         self._slots[slot.place], slot.place = fresh, NOWHERE
         slot.memory.close()
+        self.recount()
         return fresh
 
     def publish(self, slot: Slot) -> None:
@@ -287,8 +290,17 @@ class Pool:
         self._settle_slack()
 
     def _settle_slack(self) -> None:
-        lendable = len(self._slots) - RESERVE - self.count(SlotState.QUARANTINED)
-        self.slack = SLACK if lendable > SLACK else 0
+        self.slack = SLACK if self.lendable > SLACK else 0
+
+    @property
+    def lendable(self) -> int:
+        """How many slots may be lent when none is."""
+        return len(self._slots) - RESERVE - self.count(SlotState.QUARANTINED)
+
+    @property
+    def lost(self) -> list[Slot]:
+        """Those whose jobs were lost."""
+        return [slot for slot in self._slots if slot.state is SlotState.QUARANTINED]
 
     def returned(self, slot: Slot) -> None:
         """A client gave a slot back; it is freed when it was the last and a newer one exists."""

@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 
-from capturectl.fd import OwnedFd
 from capturectl.typed import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from capturectl.fd import OwnedFd
     from captured.capture.source import Memory
 
 MOST_POOLS = 4
@@ -49,9 +48,9 @@ class Retired:
 
     def add(self, memory: Memory, knowers: frozenset[int]) -> None:
         """Note memory that is about to be closed, and the users who were sent it."""
-        fds = [plane.dmabuf.fileno() for plane in memory.planes]
-        if any(_references(fd) > _OURS for fd in fds):
-            dmabufs = tuple(OwnedFd(os.dup(fd), "retired dma-buf") for fd in fds)
+        planes = memory.planes
+        if any(_references(plane.dmabuf.fileno()) > _OURS for plane in planes):
+            dmabufs = tuple(plane.dmabuf.duplicate() for plane in planes)
             self._remnants.append(_Remnant(dmabufs, memory.size, knowers))
 
     def reap(self) -> None:

@@ -12,10 +12,8 @@ from __future__ import annotations
 import _socket as socket  # as in capturectl.transport
 
 from capturectl import protocol
-from capturectl.errors import CaptureError
 from capturectl.transport import Transport
 from capturectl.typed import NamedTuple
-from captured import log
 from captured.capture.audience import Picture
 from captured.capture.source import NO_VBLANK
 from captured.server.keeper import LENT, UNKNOWN
@@ -128,11 +126,7 @@ class Revival:
         """Serve the subscribers again, and take back what they do not release soon."""
         for subscription in self._waiting:
             subscription.reconsider()
-            try:
-                self._stream.engine.subscribe(subscription)
-            except CaptureError as error:
-                log.info("%s cannot go on: %s", self._stream.name, error)
-                subscription.fail(error)
+            self._stream.engine.go_on(subscription)
         for session in tuple(self._hub.sessions.values()):
             self._hub.keeper.changed(session)
             session.check_access()  # the rules may be others by now
