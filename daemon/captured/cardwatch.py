@@ -168,6 +168,7 @@ class CardWatch:
     def _let_go(self, error: Exception | None = None) -> None:
         """Close the card: a driver waits for that before it can be unloaded."""
         card, self._card = self._card, None
+        self._death = None  # of this one; another may come before the next turn
         if card is None:
             return
         log.warning("%s is gone", card.path)

@@ -67,6 +67,7 @@ class Reactor:
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._old_wakeup = -1
         self._old_handlers: dict[int, object] = {}
+        self._on_signal: dict[int, Callable[[int], None]] = {}
         self.watch(self._wake_read, self._drain_wakeups)
 
     # -- file descriptors -------------------------------------------------------------------
@@ -123,22 +124,22 @@ class Reactor:
 
     def handle_signals(self, numbers: Iterable[int], callback: Callable[[int], None]) -> None:
         """Call back from the loop when one of the signals has come."""
-
-        def note(number: int, frame: FrameType | None) -> None:
-            self.call_at(0, lambda: callback(number))
-
         for number in numbers:
-            self._old_handlers[number] = signal.signal(number, note)
-        # The interpreter writes a byte here, so that epoll returns and the handler has run.
+            self._on_signal[number] = callback
+            self._old_handlers[number] = signal.signal(number, _ignore)
+        # The interpreter writes the number here, wherever the loop is at the moment.
         old_wakeup = signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         if old_wakeup != self._wake_write:
             self._old_wakeup = old_wakeup
 
     def _drain_wakeups(self, events: int) -> None:
         try:
-            os.read(self._wake_read, 4096)
+            numbers = os.read(self._wake_read, 4096)
         except BlockingIOError:
             return
+        for number in numbers:
+            if (callback := self._on_signal.get(number)) is not None:
+                callback(number)
 
     # -- running ----------------------------------------------------------------------------
 
@@ -223,3 +224,7 @@ class Reactor:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """Be a handler: without one the interpreter writes nothing to the wake-up pipe."""

@@ -220,6 +220,14 @@ def test_a_card_that_died_without_a_message_is_tried_again_for_a_while(machine: 
     assert machine.tries == 8  # the last after 6.4 seconds: it does not go on like that for ever
 
 
+def test_the_death_of_a_card_is_no_news_of_the_one_that_came_after_it(machine: Machine) -> None:
+    machine.watch.start()
+    machine.watch.card_died(OSError(errno.ENODEV, "No such device"))
+    machine.tell(GONE._replace(added=frozenset({NULL_MINOR})))
+    machine.clock.advance(0)
+    assert machine.user.news == ["came /dev/dri/card0", "no-card", "came /dev/dri/card1"]
+
+
 def test_when_messages_were_lost_a_card_that_does_not_answer_is_gone(machine: Machine) -> None:
     machine.watch.start()
     machine.answers = False

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from captured.reactor import READABLE, WRITABLE, Reactor
+from captured.reactor import READABLE, WRITABLE, Reactor, Timer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -375,6 +375,29 @@ def test_a_signal_is_called_back_from_the_loop_only(reactor: Reactor) -> None:
     reactor.handle_signals((signal.SIGUSR1,), got.append)
     signal.raise_signal(signal.SIGUSR1)
     assert got == []
+    reactor.run_once(0)
+    assert got == [signal.SIGUSR1]
+
+
+class Signalling(Timer):
+    """A timer during the look at which a signal comes."""
+
+    @property
+    def callback(self) -> Callable[[], None] | None:
+        signal.raise_signal(signal.SIGUSR1)
+        return None
+
+    @callback.setter
+    def callback(self, callback: Callable[[], None] | None) -> None:
+        """Have none."""
+
+
+def test_a_signal_that_comes_while_timers_are_tidied_is_not_lost(reactor: Reactor) -> None:
+    got: list[int] = []
+    reactor.handle_signals((signal.SIGUSR1,), got.append)
+    reactor._timers.append((0, -1, Signalling(0, lambda: None)))
+    for _ in range(MANY):
+        reactor.call_at(LATER_NS, lambda: None).cancel()
     reactor.run_once(0)
     assert got == [signal.SIGUSR1]
 

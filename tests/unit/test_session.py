@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import struct
@@ -28,7 +29,7 @@ from captured.server.stream import OutputLook, Stream
 from tests.support.fakes import GEOMETRY, FakeSource, VirtualReactor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from capturectl.errors import CaptureError
 
@@ -1110,6 +1111,17 @@ def test_an_early_frame_that_fails_is_revoked_and_the_client_stays(
     assert not client.hung_up
 
 
+def test_a_client_is_not_blamed_for_an_early_frame_that_failed(
+    world: World, client: Client
+) -> None:
+    frame = only(world.ask(client, early()), "EARLY")
+    world.source.finish(-5)
+    world.reactor.turn()
+    (subscription,) = client.session.subscriptions.values()
+    world.ask(client, release(frame))
+    assert subscription.is_prompt(0)
+
+
 def test_a_source_without_fences_refuses_early(world: World, client: Client) -> None:
     world.stream.has_fences = False
     received = world.ask(client, early())
@@ -1230,6 +1242,41 @@ def test_who_watches_hears_of_others_and_who_stops_does_not(world: World, client
     world.ask(client, protocol.WATCH.pack(protocol.Watch(0)))
     greeted(world)
     assert client.read() == []
+
+
+def test_who_watches_hears_nothing_of_a_subscription_that_was_refused(
+    world: World, client: Client
+) -> None:
+    other = greeted(world)
+    watch(world, client)
+    world.source.attach_error = OutputOffError("HDMI-A-1 is off")
+    assert names(world.ask(other, subscribe())) == ["ERROR"]
+    assert client.read() == []
+
+
+def test_a_watcher_that_nothing_can_be_sent_to_costs_nobody_else_the_connection(
+    world: World, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch(world, client)
+
+    def fail(message: bytes, fds: object = ()) -> None:
+        raise OSError(errno.ENOBUFS, "No buffer space available")
+
+    monkeypatch.setattr(client.session, "_transport", Failing(client.session._transport, fail))
+    other = greeted(world)
+    world.reactor.turn()
+    assert world.hub.sessions == {other.session.number: other.session}
+
+
+class Failing:
+    """A transport through which nothing can be sent."""
+
+    def __init__(self, transport: Transport, send: Callable[..., None]) -> None:
+        self.fileno, self.hang_up, self.send = transport.fileno, transport.hang_up, send
+        self._transport = transport
+
+    def __bool__(self) -> bool:
+        return bool(self._transport)
 
 
 def come_and_go(world: World, watcher: Client, count: int) -> None:

@@ -924,9 +924,7 @@ def _attach_failed(name: str, error: OSError) -> CaptureError:
 
 
 def _no_memory(name: str, reason: str) -> CaptureError:
-    return CaptureError(
-        f"{name}: {reason}", "lower `buffers` in captured.toml", code="no-memory"
-    )
+    return CaptureError(f"{name}: {reason}", "lower `buffers` in captured.toml", code="no-memory")
 
 
 def _lost(name: str, deadline_s: float) -> CaptureError:

@@ -58,6 +58,8 @@ _split = struct.Struct(f"{_SERIAL_AT}s{_RECEIPT_AT - _SERIAL_AT}x{RECEIPT_SIZE}s
 
 Loan = tuple["Subscription", "Picture"]
 """A frame that the client has, and for which of its wishes it came."""
+TakenBack = tuple["Subscription", bool]
+"""For which wish a frame came, and whether it was taken back because the client was late."""
 
 
 class Session:
@@ -90,7 +92,7 @@ class Session:
         self.subscriptions: dict[int, Subscription] = {}
         self.lent: dict[bytes, Loan] = {}
         """By receipt: the bytes that will bring the frame back."""
-        self._taken_back: dict[bytes, Subscription] = {}
+        self._taken_back: dict[bytes, TakenBack] = {}
         """The same, of frames that were revoked and not released since."""
         self.revoked = 0
         self._revocations: deque[int] | None = None
@@ -248,7 +250,7 @@ class Session:
             try:
                 stream.engine.subscribe(subscription)
             except BaseException:
-                self._drop(subscription)
+                self._forget(subscription)
                 raise
             log.info("%s: subscribed to %s", self, stream.name, output=stream.name)
             self._hub.tell(protocol.EventKind.SUBSCRIBED, self, stream=stream)
@@ -280,9 +282,8 @@ class Session:
         return stream
 
     def _held_of(self, stream_id: int) -> int:
-        subscriptions = (*(subscription for subscription, _ in self.lent.values()),
-                         *self._taken_back.values())  # fmt: skip
-        return sum(subscription.stream.stream_id == stream_id for subscription in subscriptions)
+        holdings = *self.lent.values(), *self._taken_back.values()
+        return sum(subscription.stream.stream_id == stream_id for subscription, _ in holdings)
 
     def _unsubscribe(self, request: protocol.Unsubscribe, header: protocol.Header) -> None:
         subscription = self.subscriptions.get(header.stream)
@@ -293,8 +294,9 @@ class Session:
         receipt = receipt_of(header.stream, *request)
         if (loan := self.lent.pop(receipt, None)) is not None:
             loan[0].give_back(loan[1])
-        elif (subscription := self._taken_back.pop(receipt, None)) is not None:
-            subscription.credit_returned()
+        elif (taken_back := self._taken_back.pop(receipt, None)) is not None:
+            subscription, is_overdue = taken_back
+            subscription.credit_returned(is_overdue=is_overdue)
         elif not 0 < request.sequence <= self.excused:
             raise ProtocolError(f"RELEASE of frame {request.sequence}, which is not held")
 
@@ -377,7 +379,8 @@ class Session:
         if not self._transport:
             return  # it is being closed, and gives everything back anyway
         receipt, picture = self._loan_of(subscription, slot)
-        self._taken_back[receipt] = self.lent.pop(receipt)[0]
+        del self.lent[receipt]
+        self._taken_back[receipt] = subscription, is_overdue
         self.marks[slot.place] = KNOWN
         stream = subscription.stream
         body = protocol.Revoked(picture.sequence, slot.index, slot.generation)
@@ -404,7 +407,9 @@ class Session:
 
     def holds_none_before(self, subscription: Subscription, sequence: int) -> bool:
         """Whether all that the client has by a subscription is as new as that, or newer."""
-        return not self._taken_back and all(
+        if any(is_overdue for _, is_overdue in self._taken_back.values()):
+            return False
+        return all(
             picture.sequence >= sequence
             for lent_to, picture in self.lent.values()
             if lent_to is subscription
@@ -528,10 +533,13 @@ class Session:
         self.send(protocol.ERROR.pack(body, stream=subscription.stream.stream_id))
 
     def _drop(self, subscription: Subscription) -> None:
-        stream = subscription.stream
-        if self.subscriptions.pop(stream.stream_id, None) is not None:
-            self._hub.tell(protocol.EventKind.UNSUBSCRIBED, self, stream=stream)
-        stream.engine.unsubscribe(subscription)
+        if subscription.stream.stream_id in self.subscriptions:
+            self._hub.tell(protocol.EventKind.UNSUBSCRIBED, self, stream=subscription.stream)
+        self._forget(subscription)
+
+    def _forget(self, subscription: Subscription) -> None:
+        self.subscriptions.pop(subscription.stream.stream_id, None)
+        subscription.stream.engine.unsubscribe(subscription)
         self._hub.keeper.changed(self)
 
     def _send_error(self, error: CaptureError, header: protocol.Header) -> None:
@@ -556,7 +564,8 @@ class Session:
             self._go_on_answering()
         except BlockingIOError:
             pass  # the loop says when there is room
-        except CaptureLostError:
+        except (OSError, CaptureLostError) as error:  # whoever has called may be another client
+            log.debug("%s: %s", self, error)
             self._outbox.clear()
             self._stale, self._answers = (), None
             self.hung_up()
@@ -631,7 +640,7 @@ class Session:
 
     def _last_words(self, message: bytes) -> None:
         if self._transport and not self._outbox:
-            with contextlib.suppress(BlockingIOError, CaptureLostError):
+            with contextlib.suppress(OSError, CaptureLostError):
                 self._transport.send(message)
         self.close()
 

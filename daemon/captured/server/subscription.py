@@ -200,11 +200,12 @@ class Subscription:
             return
         self._engine.release(slot, self)
 
-    def credit_returned(self) -> None:
-        """The client releases a frame that had been taken back already."""
+    def credit_returned(self, *, is_overdue: bool) -> None:
+        """The client releases a frame that was taken back: it was overdue, or never written."""
         self.credits += 1
         self.has_released = True
-        self.tardiness = _TARDIEST
+        if is_overdue:
+            self.tardiness = _TARDIEST
         self.reconsider()
         self._engine.wake()
 
