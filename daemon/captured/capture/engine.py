@@ -6,23 +6,17 @@ from __future__ import annotations
 import contextlib
 from enum import Enum, auto
 
-from capturectl.errors import (
-    CaptureBusyError,
-    CaptureError,
-    CaptureLostError,
-    CaptureTimeoutError,
-    OutputOffError,
-)
+from capturectl.errors import CaptureError, OutputOffError
 from capturectl.typed import NamedTuple
 from captured import log
+from captured.capture import troubles
 from captured.capture.alarm import Alarm
 from captured.capture.audience import NEVER, Audience, Picture
+from captured.capture.holdings import Holdings
 from captured.capture.job import WritebackJob
 from captured.capture.ledger import NoLedger
 from captured.capture.outlet import NoOutlet
 from captured.capture.pacing import Pace
-from captured.capture.pool import Pool, Slot
-from captured.capture.retired import MOST_POOLS, Retired
 from captured.capture.source import NO_VBLANK, SourceBusy
 from captured.capture.timing import Timings
 
@@ -35,6 +29,8 @@ if TYPE_CHECKING:
     from captured.capture.ledger import Ledger
     from captured.capture.outlet import Outlet
     from captured.capture.pacing import Policy
+    from captured.capture.pool import Pool, Slot
+    from captured.capture.retired import Retired
     from captured.capture.source import Fence, Geometry, Source
 
 
@@ -48,10 +44,6 @@ _RETURN_RETRY_S = 0.1
 _RETURN_LIMIT_S = 10.0
 """How long an output may be blocked before its subscribers are told to go; off, it may stay."""
 _DRAIN_S = 0.25
-_RENEW_GAP_NS = 1_000_000_000
-"""Between two replacements: making memory takes longer than anything else in the loop."""
-_REAP_S = 2.0
-"""Between two looks at whether clients have former buffers still."""
 
 
 class Step(Enum):
@@ -113,7 +105,6 @@ class Engine:
         self.outlet: Outlet = NoOutlet()
         self.ledger: Ledger = NoLedger()
         self.timings = Timings()
-        self.retired = Retired()
         self.last_error: CaptureError | None = None
         self.last_error_ns = 0
         self._source = source
@@ -126,9 +117,8 @@ class Engine:
         self._failed_proofs = 0
         self._held: list[Slot] = []
         """Of an adopted pool: what jobs of the former engine may be writing."""
-        self._pool: Pool | None = None
+        self._holdings = Holdings(clock, settings.pool_size, source.allocate)
         self._picture: Picture | None = None
-        self._generation = 0
         self._number = 0
         self._jobs: list[WritebackJob] = []
         """Under way, in the order of their commits. Fences signal in that order."""
@@ -136,7 +126,6 @@ class Engine:
         """Watched until the vblank of the last commit has passed."""
         self._depth = 2 if policy.pace is Pace.FLIP else 1
         self._busy_since_ns = 0
-        self._renewed_ns = 0
         self._fence_deadline_ns = 0
         self._failures = 0
         self._refusals = 0
@@ -154,7 +143,6 @@ class Engine:
         self._due = Alarm(clock, self.pump)
         self._linger = Alarm(clock, self.detach)
         self._return = Alarm(clock, self._try_return)
-        self._reaping = Alarm(clock, self._reap)
         self._missed = self._lost = self._captured = self._attached = self._revoked = 0
 
     # -- subscribers --------------------------------------------------------------------------
@@ -172,12 +160,18 @@ class Engine:
     @property
     def pool(self) -> Pool | None:
         """The buffers; None while nothing is attached."""
-        return self._pool
+        return self._holdings.pool
+
+    @property
+    def retired(self) -> Retired:
+        """What clients keep of former buffers."""
+        return self._holdings.retired
 
     @property
     def geometry(self) -> Geometry | None:
         """The geometry of the pool; None while nothing is attached."""
-        return self._pool.geometry if self._pool else None
+        pool = self._holdings.pool
+        return pool.geometry if pool else None
 
     @property
     def is_doubted(self) -> bool:
@@ -205,7 +199,7 @@ class Engine:
             self.attach()
         else:
             self._try_return()  # it may be back, and those who wait hear of it as well
-        if self._pool is None and (reason := self._problem or self.last_error) is not None:
+        if self.pool is None and (reason := self._problem or self.last_error) is not None:
             raise reason
         self._linger.clear()
         self._audience.add(subscriber, self._number)
@@ -241,7 +235,7 @@ class Engine:
 
         So does everybody who went without while slots were short: it takes no more of them.
         """
-        pool = self._pool
+        pool = self._holdings.pool
         if pool is None or slot.generation != pool.generation:
             return  # its pool is gone, and the memory with it
         was_short = pool.spare <= pool.slack
@@ -263,7 +257,7 @@ class Engine:
 
     def lateness(self, picture: Picture) -> int:
         """Say how many captures ago others began to miss a frame's slot; 0 or less: not yet."""
-        newest, pool = self._picture, self._pool
+        newest, pool = self._picture, self._holdings.pool
         if newest is None or pool is None:
             return 0
         return newest.sequence - picture.sequence - pool.patience
@@ -278,8 +272,8 @@ class Engine:
         Args:
             keys: (generation, buffer) of each.
         """
-        if self._pool is not None:
-            self._pool.taint(keys)
+        if self.pool is not None:
+            self.pool.taint(keys)
 
     # -- attaching ----------------------------------------------------------------------------
 
@@ -289,7 +283,7 @@ class Engine:
         Raises:
             CaptureError: As of the source; the kernel's errno is chained.
         """
-        if self._pool is not None:
+        if self.pool is not None:
             return
         try:
             was_attached = self._source.is_attached
@@ -297,14 +291,14 @@ class Engine:
             if not was_attached:
                 self._attached += 1
                 self.outlet.attached()
-            self._pool = self._make_pool(geometry)
+            self._make_pool(geometry)
             self._fence_deadline_ns = self._choose_deadline(geometry)
             self.outlet.pool_changed()
         except CaptureError as error:
             self._note(error)
             raise  # some of them are OSErrors too
         except OSError as error:
-            failed = _attach_failed(self.name, error)
+            failed = troubles.attach_failed(self.name, error)
             self._note(failed)
             raise failed from error
 
@@ -317,7 +311,7 @@ class Engine:
             generation: Of its pool.
         """
         self._captured, self._missed, self._lost, self._revoked, self._attached = counts
-        self._number, self._generation = number, generation
+        self._number, self._holdings.generation = number, generation
 
     def note_missed(self, frames: int) -> None:
         """So many frames went by that were wanted, while nobody captured."""
@@ -335,8 +329,7 @@ class Engine:
             pool: Owned from here on.
             resume_ns: When its last jobs have ended for sure, all being well.
         """
-        pool.recount()  # clients have some of it
-        self._pool, self._generation = pool, pool.generation
+        self._holdings.adopt(pool)
         self._fence_deadline_ns = self._choose_deadline(pool.geometry)
         self._step = Step.DOUBTED
         self._pause.set_at(resume_ns)
@@ -347,23 +340,22 @@ class Engine:
         slot.hold()
         self._held.append(slot)
 
-    def _make_pool(self, geometry: Geometry) -> Pool:
-        self._generation += 1
-        size = self._settings.pool_size
-        self.retired.reap()  # memory may be short, and what nobody has any more is still here
+    def _make_pool(self, geometry: Geometry) -> None:
+        holdings, size = self._holdings, self._settings.pool_size
+        holdings.retired.reap()  # memory may be short, and what nobody has any more is still here
         try:
-            self._check_retired()
-            pool = Pool(geometry, self._generation, size, self._source.allocate)
+            if holdings.are_too_many_kept:
+                raise troubles.all_kept(self.name, holdings.retired)
+            holdings.make(geometry)
         except OSError as error:
             self._detach_source()
             if isinstance(error, CaptureError):
                 raise
             reason = f"no memory for {size} buffers ({error.strerror})"
-            raise _no_memory(self.name, reason) from error
+            raise troubles.no_memory(self.name, reason) from error
         except BaseException:
             self._detach_source()
             raise
-        return pool
 
     def check_keeper(self, uid: int) -> None:
         """Refuse a user who keeps more former buffers than a pool has.
@@ -373,67 +365,14 @@ class Engine:
         Raises:
             CaptureBusyError: `capacity`.
         """
-        if self.retired.count_of(uid) <= self._settings.pool_size:
-            return
-        self.retired.reap()  # it may have let go since the last look
-        if (kept := self.retired.count_of(uid)) > self._settings.pool_size:
-            raise CaptureBusyError(
-                f"{self.name}: programs of user {uid} keep {kept} former buffers open",
-                "let them close what BUFFER_GONE names, or end them (see /proc/*/fdinfo)",
-                code="capacity",
-            )
-
-    def _check_retired(self) -> None:
-        if self._keeps_too_many():
-            kept = len(self.retired)
-            raise CaptureError(
-                f"{self.name}: clients keep {kept} former buffers, {self.retired.size >> 20} MiB",
-                "end the programs that have them open (see /proc/*/fdinfo)",
-                code="no-memory",
-            )
-
-    def _keeps_too_many(self) -> bool:
-        return len(self.retired) > MOST_POOLS * self._settings.pool_size
-
-    def _renew(self, slot: Slot, pool: Pool) -> Slot:
-        """Replace a tainted slot, unless clients keep too much of what was replaced before."""
-        now_ns = self._clock.now_ns()
-        if now_ns - self._renewed_ns < _RENEW_GAP_NS:
-            return slot
-        self.retired.reap()
-        if self._keeps_too_many():
-            return slot
-        self._renewed_ns = now_ns
-        fresh = self._replace(slot, pool)
-        if fresh is None:
-            return slot
-        fresh.take()
-        return fresh
-
-    def _refill(self, pool: Pool) -> None:
-        """Replace what was lost: nobody could be lent anything once that is most of the pool."""
-        for slot in pool.lost:
-            self._replace(slot, pool)
-        if pool.lendable < 1:
-            self._give_up(_no_memory(self.name, "too many buffers are lost to the driver"))
-
-    def _replace(self, slot: Slot, pool: Pool) -> Slot | None:
-        try:
-            memory = self._source.allocate()
-        except (OSError, CaptureError) as error:
-            log.warning("%r is not replaced: %s", slot, error)
-            return None
-        self._retire(slot)
-        self.outlet.slot_replaced(slot)
-        fresh = pool.replace(slot, memory)
-        self.outlet.pool_changed()
-        return fresh
+        if count := self._holdings.kept_beyond_share(uid):
+            raise troubles.kept(self.name, uid, count)
 
     def _rest_if_alone(self) -> None:
         if len(self._audience):
             return
         self._busy_since_ns = self._failures = 0
-        if self._pool is not None:
+        if self.pool is not None:
             self._linger.set_in(self._settings.linger_s)
         elif self._problem is not None:
             self.detach()
@@ -455,24 +394,7 @@ class Engine:
     def _free_pool(self) -> None:
         self._picture = None
         self._held.clear()
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            for slot in pool.slots:
-                self._retire(slot)
-            pool.close()
-            self.outlet.pool_freed(pool.generation)
-
-    def _retire(self, slot: Slot) -> None:
-        try:
-            self.retired.add(slot.memory, slot.knowers)
-        except OSError as error:  # EMFILE: it goes all the same
-            log.warning("%r is not counted: %s", slot, error)
-        self._reaping.set_in(_REAP_S)
-
-    def _reap(self) -> None:
-        self.retired.reap()
-        if self.retired.size:
-            self._reaping.set_in(_REAP_S)
+        self._holdings.free(self.outlet)
 
     def _detach_source(self) -> None:
         self._forget_lasting()
@@ -484,8 +406,7 @@ class Engine:
         """End every subscription and detach. Twice is fine."""
         self._audience.dismiss()
         self.detach()
-        self._reaping.clear()
-        self.retired.close()
+        self._holdings.close()
 
     # -- the output changes under us ----------------------------------------------------------
 
@@ -518,7 +439,7 @@ class Engine:
         is_known = self._absence is not None and self._absence.code == problem.code
         self._absence = problem
         self.detach()
-        self.retired.close()
+        self._holdings.close()
         self._step, self._failed_proofs, self._refusals = Step.IN_STEP, 0, 0
         self._former, self._is_new = None, waiting
         self._problem = problem if waiting else None
@@ -543,7 +464,7 @@ class Engine:
         former, self._former = self._former, None
         changed = former is not None and former != self.geometry
         if changed:
-            self._tell_state(_mode_changed(self.name, self.geometry))
+            self._tell_state(troubles.mode_changed(self.name, self.geometry))
         if changed or self._is_new:
             for subscriber in self._audience:
                 subscriber.reshaped()
@@ -575,7 +496,7 @@ class Engine:
 
     def pump(self) -> None:
         """Start the next job when somebody wants a picture and it is time for one."""
-        pool = self._pool
+        pool = self._holdings.pool
         if pool is None or self._pause.is_set or (self._jobs and not self._may_overlap()):
             return
         if self._audience.is_handing_out:
@@ -594,7 +515,7 @@ class Engine:
         except CaptureError as error:
             self._suspend(error)
         except OSError as error:
-            self._suspend(_commit_failed(self.name, error))
+            self._suspend(troubles.commit_failed(self.name, error))
 
     def _may_overlap(self) -> bool:
         """Whether those under way leave room for another; in doubt there is one at a time."""
@@ -619,7 +540,8 @@ class Engine:
             self._pause.set_in(_READERS_RETRY_S)
             return
         if slot.is_tainted:
-            slot, now_ns = self._renew(slot, pool), self._clock.now_ns()
+            slot = self._holdings.renew(slot, pool, self.outlet)
+            now_ns = self._clock.now_ns()
         number = self._number + 1
         job = WritebackJob(number, slot)
         if self._step is not _IN_STEP:
@@ -691,12 +613,7 @@ class Engine:
         if now - self._busy_since_ns < _BUSY_LIMIT_S * 1e9:
             self._pause.set_in(_BUSY_RETRY_S)
             return
-        self._fail_all(
-            CaptureTimeoutError(
-                f"{self.name}: the CRTC took no commit for {_BUSY_LIMIT_S:g} s",
-                "another program commits all the time; see who holds the card",
-            )
-        )
+        self._fail_all(troubles.too_busy(self.name, _BUSY_LIMIT_S))
 
     # -- the end of a job ---------------------------------------------------------------------
 
@@ -742,18 +659,13 @@ class Engine:
             output=self.name, sequence=job.number, code="failed-capture",
         )  # fmt: skip
         if self._failures >= _FAILURES_LIMIT:
-            self._fail_all(
-                CaptureLostError(
-                    f"{self.name}: {self._failures} captures in a row failed in the driver",
-                    "see the kernel's log",
-                )
-            )
+            self._fail_all(troubles.all_failed(self.name, self._failures))
 
     def _take_back(self, slot: Slot) -> None:
         """Tell those who were promised a picture that there is none."""
-        if slot.readers and self._pool is not None:
+        if slot.readers and self.pool is not None:
             with self._audience.handing_out():
-                self._pool.revoke(slot, is_overdue=False)
+                self.pool.revoke(slot, is_overdue=False)
 
     # -- after a lost job -----------------------------------------------------------------------
 
@@ -807,8 +719,8 @@ class Engine:
     def _let_go_of_held(self) -> None:
         held, self._held = self._held, []
         for slot in held:
-            if self._pool is not None:
-                self._pool.returned(slot)
+            if self.pool is not None:
+                self.pool.returned(slot)
 
     def _doubt(self) -> None:
         """One more capture did not do what its fence promises."""
@@ -818,13 +730,21 @@ class Engine:
         self._step, self._is_doubt_told = Step.DOUBTED, True
         deadline_s = self._fence_deadline_ns / 1e9
         if self._failed_proofs < self._policy.proofs:
-            self._tell_state(_lost(self.name, deadline_s))
-            if self._pool is not None:
-                self._refill(self._pool)
+            self._tell_state(troubles.lost(self.name, deadline_s))
+            self._refill()
             return
         # The next subscriber finds it in doubt still: its first capture is a proof.
         self._failed_proofs = 0
-        self._give_up(_out_of_step(self.name, deadline_s))
+        self._give_up(troubles.out_of_step(self.name, deadline_s))
+
+    def _refill(self) -> None:
+        """Have new memory for what was lost; without any, there may be nothing left to lend."""
+        if (pool := self.pool) is None:
+            return
+        self._holdings.replace_lost(pool, self.outlet)
+        if pool.lendable < 1:
+            reason = f"no memory in place of {len(pool.lost)} buffers that the driver lost"
+            self._give_up(troubles.no_memory(self.name, reason))
 
     def _tell_state(self, problem: CaptureError | None) -> None:
         if problem is not None:
@@ -838,7 +758,7 @@ class Engine:
 
     def _source_gone(self, error: OSError) -> None:
         self._abandon_jobs()
-        self._give_up(_commit_failed(self.name, error))
+        self._give_up(troubles.commit_failed(self.name, error))
 
     def _stop_watching(self, job: WritebackJob) -> None:
         if job.fence is not None and not job.fence.is_lasting:
@@ -870,8 +790,8 @@ class Engine:
             self._quarantine(slot)
 
     def _quarantine(self, slot: Slot) -> None:
-        if self._pool is not None:
-            self._pool.quarantine(slot)
+        if self.pool is not None:
+            self.pool.quarantine(slot)
 
     def _fail_all(self, error: CaptureError) -> None:
         self._note(error)
@@ -882,7 +802,7 @@ class Engine:
     # -- handing out --------------------------------------------------------------------------
 
     def _publish(self, job: WritebackJob) -> None:
-        pool, slot = self._pool, job.slot
+        pool, slot = self._holdings.pool, job.slot
         if pool is None or slot is None:
             return
         pool.publish(slot)
@@ -906,48 +826,3 @@ def _slot_of(job: WritebackJob) -> Slot:
     if job.slot is None:
         raise RuntimeError(f"{job!r} has no slot")
     return job.slot
-
-
-def _mode_changed(name: str, geometry: Geometry | None) -> CaptureError:
-    size = f"{geometry.width}x{geometry.height}" if geometry else "another mode"
-    return CaptureLostError(
-        f"{name} has changed to {size}", "frames of the new size follow", code="mode-changed"
-    )
-
-
-def _attach_failed(name: str, error: OSError) -> CaptureError:
-    return CaptureError(
-        f"{name}: cannot attach: {error.filename or 'the card'}: {error.strerror}",
-        "see the kernel's log with drm.debug=0x14",
-        code="attach-failed",
-    )
-
-
-def _no_memory(name: str, reason: str) -> CaptureError:
-    return CaptureError(f"{name}: {reason}", "lower `buffers` in captured.toml", code="no-memory")
-
-
-def _lost(name: str, deadline_s: float) -> CaptureError:
-    return CaptureLostError(
-        f"{name}: the driver lost a capture (no fence within {deadline_s:g} s, or not its own)",
-        "frames go on once the next ones are proved; see the kernel's log if they do not",
-        code="out-of-step",
-    )
-
-
-def _out_of_step(name: str, deadline_s: float) -> CaptureError:
-    return CaptureLostError(
-        f"{name}: the driver loses captures (no fence within {deadline_s:g} s), "
-        "and none that follows could be proved",
-        "see the kernel's log; a slower mode or a reload of the driver may help",
-        code="out-of-step",
-    )
-
-
-def _commit_failed(name: str, error: OSError) -> CaptureError:
-    lost = CaptureLostError(
-        f"{name}: the kernel refused the capture ({error.strerror})",
-        "the output may have changed or another program may have become master; try again",
-    )
-    lost.__cause__ = error
-    return lost
