@@ -266,6 +266,11 @@ class Engine:
         """A subscriber may want a picture now that did not before."""
         self.pump()
 
+    def rejoin(self, subscriber: Subscriber) -> None:
+        """A subscriber wants pictures again: those that are asked for from now on."""
+        subscriber.seen = self._number
+        self.pump()
+
     def taint(self, keys: Collection[tuple[int, int]]) -> None:
         """Replace buffers that somebody knows who was cut off, as they become free.
 

@@ -42,6 +42,8 @@ _REVOCATIONS_SPAN_S = 10.0
 """A client that has so many frames taken back within so many seconds is cut off."""
 _OUTBOX_LIMIT = 256
 """Control messages that wait for a client to read; one more and it is cut off."""
+_UNHEARD_AT = 8
+"""With more than so many waiting, nothing is taken from the client either."""
 _ANSWERS_A_TURN = 32
 """Of a QUERY: others have their turn between."""
 _EVENTS_LIMIT = _OUTBOX_LIMIT // 2
@@ -200,7 +202,7 @@ class Session:
         method(self, message.unpack(packet), header)
 
     def _reject(self, error: ProtocolError, serial: int = 0) -> None:
-        log.warning("%s: %s", self, error)
+        log.warning("%s: %s", self, error, code=error.code)
         self._refuse(error, serial)
 
     def _hello(self, hello: protocol.Hello, header: protocol.Header) -> None:
@@ -238,7 +240,7 @@ class Session:
 
     def _hello_missing(self) -> None:
         self._hello_timer = None
-        self._refuse(ProtocolError("no HELLO came", code="hello-timeout"))
+        self._reject(ProtocolError("no HELLO came", code="hello-timeout"))
 
     def _subscribe(self, request: protocol.Subscribe, header: protocol.Header) -> None:
         try:
@@ -553,12 +555,13 @@ class Session:
         self._outbox.append(message)
         if len(self._outbox) == 1:
             self._flush()
+        elif len(self._outbox) == _UNHEARD_AT + 1:
+            self._listen()
         elif len(self._outbox) > _OUTBOX_LIMIT:
             reason = f"{_OUTBOX_LIMIT} messages wait for it to read"
             self._leave_cut_off(CaptureLostError(reason, "read sooner", code="clogged"))
 
     def _flush(self) -> None:
-        events = READABLE
         try:
             self._send_waiting()
             self._go_on_answering()
@@ -569,16 +572,23 @@ class Session:
             self._outbox.clear()
             self._stale, self._answers = (), None
             self.hung_up()
-        if self._outbox or self._answers is not None:
-            events |= WRITABLE
-        if events != self._events:
-            self._events = events
-            self._reactor.change(self._transport.fileno(), events)
+        if self._listen():
             for subscription in list(self.subscriptions.values()):
                 subscription.reconsider()
                 subscription.stream.engine.wake()
         if not self._outbox and (self._stale or self._events_lost):
             self._catch_up()
+
+    def _listen(self) -> bool:
+        """Watch for what matters at the moment; say whether that has changed."""
+        events = READABLE if len(self._outbox) <= _UNHEARD_AT else 0
+        if self._outbox or self._answers is not None:
+            events |= WRITABLE
+        if events == self._events:
+            return False
+        self._events = events
+        self._reactor.change(self._transport.fileno(), events)
+        return True
 
     def _send_waiting(self) -> None:
         while self._outbox:
@@ -653,11 +663,13 @@ class Session:
         self._transport.hang_up()
         lent = list(self.lent.values())
         self.lent.clear()  # nothing can be taken back from it any more
+        self._taken_back.clear()  # no cycles: there is no collector while anything is captured
         for subscription in list(self.subscriptions.values()):
             self._drop(subscription)
         for subscription, picture in lent:
             subscription.give_back(picture)
         self.known = {}
+        self._answers = None
         log.info("%s left", self, code="left")
         self._hub.left(self)
 

@@ -233,10 +233,10 @@ class Subscription:
         self.reconsider()
 
     def resume(self) -> None:
-        """Want pictures again."""
+        """Want pictures again, from the next that is captured on."""
         self.is_paused = False
         self.reconsider()
-        self._engine.wake()
+        self._engine.rejoin(self)
 
     def fail(self, error: CaptureError) -> None:
         """Tell the client why there will be no more frames."""
