@@ -36,7 +36,8 @@ def output_is_off(route: Route) -> OutputOffError:
         )
     return OutputOffError(
         f"{route.display.name} is off: {route.crtc.name} is not active",
-        "switch the display on, or let the daemon do it with --modeset preferred",
+        'switch the display on, or let the daemon do it: modeset = "preferred" in captured.toml, '
+        "or --modeset preferred",
     )
 
 

@@ -47,7 +47,8 @@ def test_an_output_that_is_off_has_exit_status_5(
     assert done.returncode == 5
     assert done.stderr == (
         "capturectl: Virtual-1 is off: crtc-0 is not active: "
-        "switch the display on, or let the daemon do it with --modeset preferred\n"
+        'switch the display on, or let the daemon do it: modeset = "preferred" in captured.toml, '
+        "or --modeset preferred\n"
     )
     assert not (tmp_path / "x.png").exists()
 
