@@ -1219,6 +1219,27 @@ def test_the_next_job_is_committed_at_the_flip_and_does_not_wait_for_the_fence(
     assert [job.number for job in source.under_way] == [1, 2]
 
 
+def test_a_fence_that_came_for_the_job_behind_announces_nothing(
+    pipelined: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(pipelined, credits=4)
+    flip(clock, source)
+    source.forgets_to_write = True
+    finish(clock, source)
+    assert subscriber.sequences == []
+    assert subscriber.states == ["out-of-step"]
+
+
+def test_an_early_frame_whose_fence_came_for_the_job_behind_is_taken_back(
+    pipelined: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = early(pipelined, credits=4)
+    flip(clock, source)
+    source.forgets_to_write = True
+    finish(clock, source)
+    assert subscriber.never_written[0] == 1
+
+
 def test_no_job_is_committed_before_the_flip_of_the_last_one(
     pipelined: Engine, clock: FakeClock, source: FakeSource
 ) -> None:

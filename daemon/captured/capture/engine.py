@@ -50,7 +50,7 @@ class Step(Enum):
     """Whether fences can be trusted to belong to their jobs."""
 
     IN_STEP = auto()
-    """They can."""
+    """They can; with one job at a time."""
     DOUBTED = auto()
     """A job was lost: drivers then signal later fences for earlier jobs. Each capture is now
     a proof: its poisoned buffer must come back written, by its own fence."""
@@ -494,6 +494,7 @@ class Engine:
 
     def _give_up(self, error: CaptureError) -> None:
         """Tell all subscribers, and detach: the next one finds the output as it is then."""
+        log.warning("%s", error, output=self.name, code=error.code)
         self._fail_all(error)
         self.detach()
 
@@ -549,7 +550,7 @@ class Engine:
             now_ns = self._clock.now_ns()
         number = self._number + 1
         job = WritebackJob(number, slot)
-        if self._step is not _IN_STEP:
+        if self._step is not _IN_STEP or self._depth > 1:
             slot.memory.poison()
         self.ledger.note_commit(slot, number, self._missed, self._captured, now_ns)
         try:
@@ -643,7 +644,7 @@ class Engine:
             self._pause.set_in(self._policy.settle_s)
         if status < 0:
             self._fail_job(job, status)
-        elif self._step is _IN_STEP or self._is_proved(job):
+        elif (self._step is _IN_STEP and self._depth == 1) or self._is_proved(job):
             self._failures = self._refusals = 0
             self._publish(job)
         self.pump()
@@ -700,13 +701,14 @@ class Engine:
         self.pump()
 
     def _is_proved(self, job: WritebackJob) -> bool:
-        """Say whether a capture made in doubt was written by its own job; then doubt is over."""
+        """Say whether a poisoned capture was written by its own job; then doubt is over."""
         slot = _slot_of(job)
         if slot.memory.is_poisoned():
             log.error(
                 "%s: capture %d signalled, but was not written", self.name, job.number,
                 output=self.name, sequence=job.number, code="not-written",
             )  # fmt: skip
+            self._take_back(slot)
             self._quarantine(slot)
             self._doubt()
             return False
