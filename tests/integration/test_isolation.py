@@ -228,6 +228,28 @@ def test_a_client_that_is_killed_leaves_nothing_behind(
 
 
 @pytest.mark.slow
+def test_clients_that_are_killed_while_frames_are_taken_back_leave_nothing_behind(
+    daemon: DaemonProcess, start: Callable[[str], subprocess.Popen[str]]
+) -> None:
+    def revoked() -> int:
+        with library.connect(str(daemon.socket)) as client:
+            return client.engines()["Pattern-1"].revoked
+
+    with library.connect(str(daemon.socket)) as good, good.stream(timeout=10) as stream:
+        next(stream)
+        before = daemon.fd_count()
+        hoarders = [start("hoarding") for _ in range(4)]
+        for _ in stream:
+            if revoked():
+                break
+        for process in hoarders:
+            process.kill()
+            process.wait()
+        wait_until(lambda: daemon.fd_count() == before, "their descriptors are closed")
+    wait_until(lambda: held_buffers(daemon) == 0, "their buffers are given back")
+
+
+@pytest.mark.slow
 def test_a_client_that_is_killed_before_hello_leaves_nothing_behind(
     daemon: DaemonProcess,
 ) -> None:

@@ -59,6 +59,7 @@ def test_early_and_other_clients_see_the_same_captures(
             seen[frame.sequence] = frame.time_done_ns
         written = [next(plain) for _ in range(5)]
     both = [frame for frame in written if frame.sequence in seen]
+    assert both
     assert all(seen[frame.sequence] == frame.time_done_ns for frame in both)
 
 

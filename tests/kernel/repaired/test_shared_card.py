@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import threading
@@ -179,22 +180,30 @@ def test_an_owner_may_put_the_display_out_once_it_went_off(
 
 
 @pytest.mark.slow
-def test_no_frame_is_torn_while_the_owner_flips_all_its_planes(
-    owner: Owner, shared: DaemonProcess
+@pytest.mark.parametrize("clients", [1, 8])
+def test_no_frame_is_torn_or_out_of_order_while_the_owner_flips_all_its_planes(
+    owner: Owner, shared: DaemonProcess, clients: int
 ) -> None:
     """Every flip changes all planes at one vblank, so all stamps of a frame must agree.
 
     Drawing into what is scanned out would not do: then the glass itself is torn.
     """
-    with Watcher(shared) as watcher:
+    with contextlib.ExitStack() as last:
+        watchers = [last.enter_context(Watcher(shared)) for _ in range(clients)]
         number = 10
-        while number < 40 or len(watcher.seen()) < 10:  # until many were seen
-            assert watcher.error is None
+        while number < 40 or any(len(watcher.seen()) < 10 for watcher in watchers):
+            assert [watcher.error for watcher in watchers] == [None] * clients
             owner.tell("flip", number)
             number += 1
-        watcher.wait_for(640, number - 1)
-    assert {size for _, size, _ in watcher.frames} == {(640, 480)}
-    assert all(len(seen) == 1 and None not in seen for _, _, seen in watcher.frames)
+        for watcher in watchers:
+            watcher.wait_for(640, number - 1)
+    for watcher in watchers:
+        assert {size for _, size, _ in watcher.frames} == {(640, 480)}
+        assert all(len(seen) == 1 and None not in seen for _, _, seen in watcher.frames)
+        sequences = [sequence for sequence, _, _ in watcher.frames]
+        assert sequences == sorted(set(sequences))
+        shown = [number or 0 for _, _, seen in watcher.frames for number in seen]
+        assert shown == sorted(shown)
 
 
 @pytest.mark.slow
