@@ -42,14 +42,16 @@ def view(
     pitch: int,
     offset: int = 0,
 ) -> Pixels:
-    """Return the pixels as a numpy view, as `Frame.array` describes it."""
+    """Return the pixels as a numpy view that keeps the memory: see `Frame.array`."""
     import numpy as np
 
     component, count = _element(layout)
     size = component // 8
     shape = (height, width, count) if count > 1 else (height, width)
     strides = (pitch, size * count, size)[: len(shape)]
-    return np.ndarray(shape, f"<u{size}", memory, offset, strides)
+    # Of a memoryview itself, ndarray keeps the mapping but not the export that forbids unmapping.
+    kept = np.frombuffer(memory, np.uint8)
+    return np.ndarray(shape, f"<u{size}", kept, offset, strides)
 
 
 def _element(layout: PixelFormat) -> tuple[int, int]:

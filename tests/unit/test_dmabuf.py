@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from capturectl.dmabuf import MappedDmabuf
+from capturectl.fourcc import fourcc_code, pixel_format
+from capturectl.pixels import view
 from tests.support.fds import memfd
 
 if TYPE_CHECKING:
@@ -145,3 +147,15 @@ def test_a_view_that_somebody_keeps_outlives_the_closing() -> None:
     kept = memoryview(mapped.memory)
     mapped.close()
     assert bytes(kept) == b"pixels"
+
+
+@pytest.mark.parametrize("fourcc", ["XR24", "XR48", "XR30"])
+def test_a_numpy_view_that_somebody_keeps_outlives_the_closing(fourcc: str) -> None:
+    layout = pixel_format(fourcc_code(fourcc))
+    row = bytes(range(layout.bytes_per_pixel * 2))
+    mapped = MappedDmabuf(memfd(row), len(row))
+    memory = mapped.memory
+    kept = view(memoryview(memory), layout, 2, 1, len(row))[0, 1:]
+    mapped.close()
+    assert not memory.closed
+    assert kept.tobytes() == row[layout.bytes_per_pixel :]
