@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 
+from capturectl.fourcc import pixel_format
 from capturectl.typed import Protocol
 from captured.capture.source import Geometry, Plane
 from captured.drm.framebuffer import DumbFramebuffer
@@ -20,14 +21,16 @@ if TYPE_CHECKING:
     from captured.drm.card import Card
     from captured.drm.ids import FbId, GemHandle
 
-_MARKS, _MARK = 16, 64  # places, and bytes in each
+_PARTS, _MARK = 16, 64  # parts that a picture's height is marked in, and bytes of a mark
 
 
 class _Sized(Protocol):
     """What the marks and the geometry of both kinds are made of."""
 
     fb_id: FbId
+    width: int
     height: int
+    fourcc: int
 
     @property
     def pitch(self) -> int:
@@ -69,22 +72,34 @@ class WritebackMemory:
         raise NotImplementedError
 
     def poison(self) -> None:
-        """Put random bytes into the first, the last and some rows between."""
-        # The tail is rounded up to a page and never written.
-        last = self._framebuffer.pitch * self._framebuffer.height - _MARK
-        self._marks = {last * i // _MARKS: os.urandom(_MARK) for i in range(_MARKS + 1)}
+        """Put random bytes on pixels of the first, the last and some rows between."""
+        self._marks = _random_marks(self._framebuffer)
         with self._map() as memory:
             for offset, mark in self._marks.items():
-                memory[offset : offset + _MARK] = mark
+                memory[offset : offset + len(mark)] = mark
 
     def is_poisoned(self) -> bool:
         """Whether any of those bytes are left."""
         with self._map() as memory:
-            return any(memory[o : o + _MARK] == mark for o, mark in self._marks.items())
+            return any(memory[o : o + len(mark)] == mark for o, mark in self._marks.items())
 
     def close(self) -> None:
         """Free it. A job that still writes keeps its own reference. Twice is fine."""
         self._framebuffer.close()
+
+
+def _random_marks(framebuffer: _Sized) -> dict[int, bytes]:
+    """Return random bytes by their offset, from the first pixels of a picture to its last.
+
+    They lie on pixels alone: what is behind a row, up to the pitch, hardware need not write.
+    """
+    row = framebuffer.width * pixel_format(framebuffer.fourcc).bytes_per_pixel
+    size = min(_MARK, row)
+    last = framebuffer.height - 1
+    rows = {last * part // _PARTS for part in range(_PARTS + 1)}
+    # Further to the right the lower they are, so that a column that is missing shows as well.
+    places = (y * framebuffer.pitch + (row - size) * y // max(last, 1) for y in rows)
+    return {offset: os.urandom(size) for offset in places}
 
 
 class DumbMemory(WritebackMemory):
