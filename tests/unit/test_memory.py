@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING
 
@@ -127,3 +128,13 @@ def test_poison_is_another_each_time(make: Make) -> None:
         picture.memory.poison()
         seen.append(picture.read(0))
     assert seen[0] != seen[1]
+
+
+def test_the_dmabuf_of_a_card_that_is_gone_is_closed() -> None:
+    with FakeCard() as card:
+        memory = DumbMemory.allocate(card, Geometry(640, 480, 0, fourcc_code("XR24"), 0))
+        card.is_gone = True
+        with pytest.raises(OSError, match="DESTROY_DUMB") as caught:
+            memory.close()
+    assert caught.value.errno == errno.ENODEV
+    assert not memory.planes[0].dmabuf

@@ -12,7 +12,7 @@ from capturectl.fd import OwnedFd
 from capturectl.fourcc import pixel_format
 from captured.drm import libdrm, uapi
 from captured.drm.framebuffer import Framebuffer, Layout
-from captured.drm.ids import GemHandle
+from captured.drm.ids import FbId, GemHandle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,14 +39,14 @@ class SealedFramebuffer(Framebuffer):
 
         Raises:
             CaptureUnsupportedError: no-udmabuf.
-            OSError: As of udmabuf, the import and the framebuffer.
+            OSError: ENOMEM; as of udmabuf, the import and the framebuffer.
         """
         row = width * pixel_format(fourcc).bytes_per_pixel
         self.pitch = -(-row // _PITCH) * _PITCH
         self.size = -(-self.pitch * height // mmap.PAGESIZE) * mmap.PAGESIZE
-        self._gem_handle = GemHandle(0)
-        self.memfd = _make_memfd(self.size)
-        self.memory = mmap.mmap(self.memfd.fileno(), self.size)
+        self._card = card
+        self.fb_id, self._gem_handle = FbId(0), GemHandle(0)
+        self.memfd, self.memory = _make_memory(self.size)
         try:
             self._gem_handle = _import(card, self.memfd, self.size)
             layout = Layout(self._gem_handle, self.pitch, 0)
@@ -54,37 +54,47 @@ class SealedFramebuffer(Framebuffer):
             seals = fcntl.F_SEAL_GROW | _F_SEAL_FUTURE_WRITE | fcntl.F_SEAL_SEAL
             fcntl.fcntl(self.memfd.fileno(), fcntl.F_ADD_SEALS, seals)
         except BaseException:
-            self._free(card)
+            self.close()
             raise
 
     def close(self) -> None:
-        """Remove the framebuffer and let the memory go. Twice is fine."""
+        """Remove the framebuffer and let the memory go. Twice is fine.
+
+        Raises:
+            OSError: ENODEV when the card is gone; the memory is let go all the same.
+        """
         try:
             super().close()
         finally:
-            self._free(self._card)
+            self._free()
 
-    def _free(self, card: Card) -> None:
+    def _free(self) -> None:
         gem_handle, self._gem_handle = self._gem_handle, GemHandle(0)
-        if gem_handle and card:
-            card.ioctl(uapi.GEM_CLOSE, uapi.GemClose(gem_handle), f"buffer {gem_handle}")
-        self.memory.close()
-        self.memfd.close()
+        try:
+            if gem_handle and self._card:
+                self._card.ioctl(uapi.GEM_CLOSE, uapi.GemClose(gem_handle), f"buffer {gem_handle}")
+        finally:
+            self.memory.close()
+            self.memfd.close()
 
 
 _F_SEAL_FUTURE_WRITE = 0x10
 
 
-def _make_memfd(size: int) -> OwnedFd:
+def _make_memory(size: int) -> tuple[OwnedFd, mmap.mmap]:
+    """Make a memfd, and the mapping through which we alone can write to it once it is sealed.
+
+    Ownership: the caller owns both.
+    """
     flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
     memfd = OwnedFd(os.memfd_create("capture", flags), "memfd")
     try:
         os.ftruncate(memfd.fileno(), size)
         fcntl.fcntl(memfd.fileno(), fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+        return memfd, mmap.mmap(memfd.fileno(), size)
     except BaseException:
         memfd.close()
         raise
-    return memfd
 
 
 def _import(card: Card, memfd: OwnedFd, size: int) -> GemHandle:
