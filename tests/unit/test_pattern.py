@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import mmap
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from captured.capture.pattern import PatternMemory, PatternSource, parse_geometr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import ModuleType
 
 GEOMETRY = parse_geometry("700x200@50")
 BARS = [
@@ -109,6 +112,20 @@ def test_the_daemon_still_can(memory: PatternMemory) -> None:
     before = pixels(memory).tobytes()
     memory.draw(2)
     assert pixels(memory).tobytes() != before
+
+
+def refuse(*arguments: object) -> NoReturn:
+    raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+
+@pytest.mark.parametrize(("module", "call"), [(os, "ftruncate"), (mmap, "mmap"), (fcntl, "fcntl")])
+def test_memory_that_is_refused_half_way_leaves_no_descriptor(
+    monkeypatch: pytest.MonkeyPatch, module: ModuleType, call: str
+) -> None:
+    monkeypatch.setattr(module, call, refuse)
+    with pytest.raises(OSError, match="memory") as caught:
+        PatternMemory(GEOMETRY)
+    assert caught.value.errno == errno.ENOMEM
 
 
 def test_poison_is_gone_once_a_picture_is_drawn(memory: PatternMemory) -> None:

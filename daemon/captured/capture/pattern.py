@@ -7,6 +7,7 @@ CI of client programs, and for benchmarks. What a capture costs does not depend 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import mmap
@@ -39,6 +40,7 @@ _FASTEST_MHZ = 1_000_000
 
 _F_ADD_SEALS = 1033
 _F_SEAL_SEAL, _F_SEAL_SHRINK, _F_SEAL_GROW, _F_SEAL_FUTURE_WRITE = 1, 2, 4, 16
+_SEALS = _F_SEAL_SHRINK | _F_SEAL_GROW | _F_SEAL_FUTURE_WRITE | _F_SEAL_SEAL
 _TFD_FLAGS = os.O_NONBLOCK | os.O_CLOEXEC
 _TFD_TIMER_ABSTIME = 1
 _PIXEL = 4
@@ -116,15 +118,15 @@ class PatternMemory:
     takes_fences = False
 
     def __init__(self, geometry: Geometry) -> None:
-        """Allocate it and draw the bars."""
+        """Allocate it and draw the bars.
+
+        Raises:
+            OSError: ENOMEM.
+        """
         self._width, self._height = geometry.width, geometry.height
         self._pitch = geometry.width * _PIXEL
         self.size = self._pitch * geometry.height
-        memfd = OwnedFd(os.memfd_create("pattern", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "memfd")
-        os.ftruncate(memfd.fileno(), self.size)
-        self._map = mmap.mmap(memfd.fileno(), self.size)
-        seals = _F_SEAL_SHRINK | _F_SEAL_GROW | _F_SEAL_FUTURE_WRITE | _F_SEAL_SEAL
-        fcntl.fcntl(memfd.fileno(), _F_ADD_SEALS, seals)
+        memfd, self._map = _make_memory(self.size)
         self.planes = (Plane(memfd, self._pitch, 0),)
         self._bars = _row_of_bars(self._width)
         for _ in range(self._height):  # a whole picture at once would stay in the heap
@@ -175,6 +177,21 @@ class PatternMemory:
         self._map.close()
         for plane in self.planes:
             plane.dmabuf.close()
+
+
+def _make_memory(size: int) -> tuple[OwnedFd, mmap.mmap]:
+    """Make a memfd, and the only mapping through which it can be written.
+
+    Ownership: the caller owns both.
+    """
+    with contextlib.ExitStack() as undo:
+        memfd = OwnedFd(os.memfd_create("pattern", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "memfd")
+        undo.enter_context(memfd)
+        os.ftruncate(memfd.fileno(), size)
+        memory = undo.enter_context(mmap.mmap(memfd.fileno(), size))
+        fcntl.fcntl(memfd.fileno(), _F_ADD_SEALS, _SEALS)
+        undo.pop_all()
+    return memfd, memory
 
 
 class PatternFence:
