@@ -76,15 +76,11 @@ def connector(
 
 def writeback(index: int, name: str, encoders: tuple[int, ...], crtc_id: int = 0) -> Connector:
     """A writeback connector; the kernel reports it as neither connected nor not."""
-    return connector(
-        index,
-        name,
-        encoders,
-        kind=WRITEBACK,
-        crtc_id=crtc_id,
-        connection=UNKNOWN_CONNECTION,
-        modes=(),
+    found = connector(
+        index, name, encoders, kind=WRITEBACK, connection=UNKNOWN_CONNECTION, modes=()
     )
+    values = {"CRTC_ID": crtc_id, "WRITEBACK_FB_ID": 0, "WRITEBACK_OUT_FENCE_PTR": 0}
+    return found._replace(properties=properties(name, values))
 
 
 def card(

@@ -3,19 +3,18 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING
 
 import pytest
 
 from captured.drm.atomic import AtomicReq
 from captured.drm.ids import ConnectorId, PlaneId
+from tests.support.fake_card import FakeCard, Submitted
 from tests.support.topology import properties
 
 if TYPE_CHECKING:
-    from captured.drm import uapi
-    from captured.drm.card import Card
+    from collections.abc import Iterator
 
 CONNECTOR, PLANE = ConnectorId(31), PlaneId(33)
 CONNECTOR_PROPERTIES = properties(
@@ -24,47 +23,15 @@ CONNECTOR_PROPERTIES = properties(
 PLANE_PROPERTIES = properties("plane 33", {"CRTC_X": 0})
 
 
-class Submitted(NamedTuple):
-    """An atomic ioctl as the kernel reads it."""
-
-    flags: int
-    objects: dict[int, dict[int, int]]
-    user_data: int
-
-
-class FakeCard:
-    """Reads what an ioctl points to, as the kernel would, and may leave a fence."""
-
-    def __init__(self) -> None:
-        self.submitted: list[Submitted] = []
-        self.fence = -1
-
-    def commit(self, argument: uapi.Atomic) -> None:
-        count = argument.count_objs
-        objects = (ctypes.c_uint32 * count).from_address(argument.objs_ptr)
-        counts = (ctypes.c_uint32 * count).from_address(argument.count_props_ptr)
-        total = sum(counts)
-        prop_ids = (ctypes.c_uint32 * total).from_address(argument.props_ptr)
-        values = (ctypes.c_uint64 * total).from_address(argument.prop_values_ptr)
-        pairs = iter(zip(prop_ids, values, strict=True))
-        found = {
-            object_id: dict(next(pairs) for _ in range(props))
-            for object_id, props in zip(objects, counts, strict=True)
-        }
-        self.submitted.append(Submitted(argument.flags, found, argument.user_data))
-        if self.fence >= 0:
-            address = found[CONNECTOR][1002]
-            ctypes.c_int32.from_address(address).value = self.fence
-
-
 @pytest.fixture
-def card() -> FakeCard:
-    return FakeCard()
+def card() -> Iterator[FakeCard]:
+    with FakeCard() as made:
+        yield made
 
 
 @pytest.fixture
 def request_(card: FakeCard) -> AtomicReq:
-    return AtomicReq(cast("Card", card))
+    return AtomicReq(card)
 
 
 def test_properties_reach_the_kernel_by_object(card: FakeCard, request_: AtomicReq) -> None:

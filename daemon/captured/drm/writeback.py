@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from captured.drm.atomic import FenceSlot
     from captured.drm.card import Card
     from captured.drm.mode import Mode
-    from captured.drm.resources import Resources
+    from captured.drm.resources import Connector, Resources
     from captured.drm.route import Route
     from captured.drm.shown import ShownPlane
 
@@ -324,12 +324,7 @@ class WritebackSource:
     def _look_again(self, attachment: _Attachment) -> Geometry:
         """Bring the attachment up to date with what the display shows by now."""
         found = resources.read_resources(self._card)
-        way = self._choose(found)
-        if way.writeback.crtc_id != way.crtc.crtc_id:
-            raise CaptureLostError(
-                f"{way.writeback.name} was taken off {way.crtc.name}",
-                "another program did it; see who holds the card",
-            )
+        way = _through(found, self._choose(found), attachment.route.writeback)
         geometry = self._prove_picture(way)
         self._attachment = attachment._replace(route=way, geometry=geometry)
         return geometry
@@ -413,7 +408,7 @@ class WritebackSource:
                 last.callback(_unless_gone, name, attachment.lit.close)
             _unless_gone(name, lambda: self._take_off(attachment.route.writeback))
 
-    def _take_off(self, connector: resources.Connector) -> None:
+    def _take_off(self, connector: Connector) -> None:
         request = AtomicReq(self._card)
         request.add(connector.connector_id, connector.properties, "CRTC_ID", 0)
         request.commit(allow_modeset=True)
@@ -587,6 +582,22 @@ class WritebackSource:
     def _leave_master(self) -> None:
         self._is_master = False
         _unless_gone(self._card.path, self._card.drop_master)
+
+
+def _through(found: Resources, way: Route, attached: Connector) -> Route:
+    """Return a way that goes through the connector that is attached, whichever else is by now.
+
+    Raises:
+        CaptureLostError: It is not on the display's CRTC.
+    """
+    writebacks = {now.connector_id: now for now in found.writeback_connectors()}
+    now = writebacks.get(attached.connector_id)
+    if now is None or now.crtc_id != way.crtc.crtc_id:
+        raise CaptureLostError(
+            f"{attached.name} is not on {way.crtc.name}, which feeds {way.display.name}",
+            "another program took it off, or moved the display; see who holds the card",
+        )
+    return way._replace(writeback=now)
 
 
 def _unless_gone(name: str, step: Callable[[], None]) -> None:
