@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING
 
 import pytest
 
-from capturectl.errors import CaptureLostError
+from capturectl.errors import CaptureLostError, CaptureUnsupportedError, NotAllowedError
 from capturectl.fourcc import fourcc_code
 from captured.drm import resources
+from captured.drm.card import Card
 from captured.drm.writeback import FlipQueue, Wishes, WritebackSource
 from tests.support import topology
 from tests.support.fake_card import FakeCard
@@ -140,3 +142,24 @@ def test_pictures_come_through_the_connector_that_was_attached(
     world.source.commit(memory, 1).close()
     assert set(world.committed()[-1]) == {32}
     memory.close()
+
+
+# -- giving the card back -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [CaptureUnsupportedError, NotAllowedError])
+def test_a_kept_card_that_cannot_be_opened_anew_is_no_error(
+    start: Callable[..., World],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: type[Exception],
+) -> None:
+    world = start(machine(one=50), is_kept=True)
+    world.card.refusals["DRM_IOCTL_DROP_MASTER"] = errno.EACCES
+
+    def refuse(path: str) -> Card:
+        raise error(f"{path} is gone")
+
+    monkeypatch.setattr(Card, "open", refuse)
+    world.source.leave()
+    assert "/dev/dri/card0 is gone" in capsys.readouterr().err

@@ -246,6 +246,11 @@ class Card:
 
         Kernel: EINVAL means not master, EACCES not master and never was, or that another process
         opened the file (drm_auth.c): one that was kept is given up for a new one.
+
+        Raises:
+            CaptureUnsupportedError: One that was kept cannot be opened anew.
+            NotAllowedError: The same.
+            OSError: ENODEV when the card is gone.
         """
         if self._owner is not None:
             return
@@ -255,8 +260,8 @@ class Card:
             if error.errno not in {errno.EINVAL, errno.EACCES}:
                 raise
         if self.is_kept:
-            self.is_kept = False
             self._renew()
+            self.is_kept = False  # until then it is master, whatever was asked of it
 
     def __enter__(self) -> Self:
         return self

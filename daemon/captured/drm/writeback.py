@@ -604,6 +604,8 @@ def _unless_gone(name: str, step: Callable[[], None]) -> None:
     """Do one step of tidying up; the card may be gone, or another's, by now."""
     try:
         step()
+    except CaptureError as error:
+        log.warning("%s: cannot tidy up: %s", name, error)
     except OSError as error:
         log.warning("%s: cannot tidy up: %s", name, error.strerror)
 

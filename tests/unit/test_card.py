@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+"""captured.drm.card: an open file that a former process was master through."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+import pytest
+
+from capturectl.errors import CaptureUnsupportedError
+from captured.drm.card import Card
+from tests.support.fake_card import FakeCard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def card() -> Iterator[FakeCard]:
+    """A file that was kept: the kernel lets nobody drop what another process became."""
+    with FakeCard(is_kept=True) as made:
+        made.refusals["DRM_IOCTL_DROP_MASTER"] = errno.EACCES
+        made.refusals["DRM_IOCTL_SET_MASTER"] = errno.EACCES
+        yield made
+
+
+def test_a_kept_file_is_master_without_asking(card: FakeCard) -> None:
+    card.take_master()
+
+
+def test_a_kept_file_is_given_up_for_a_new_one(
+    card: FakeCard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Card, "open", lambda _path: FakeCard())
+    before = card.fileno()
+    card.drop_master()
+    assert card.fileno() != before
+    assert not card.is_kept
+
+
+def test_a_kept_file_stays_master_until_there_is_a_new_one(
+    card: FakeCard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str) -> Card:
+        raise CaptureUnsupportedError(f"{path} does not exist", code="no-card")
+
+    monkeypatch.setattr(Card, "open", refuse)
+    for _ in range(2):
+        with pytest.raises(CaptureUnsupportedError):
+            card.drop_master()
+        card.take_master()
