@@ -20,8 +20,9 @@ from captured.capture.replaceable import ReplaceableSource, is_gone
 from captured.capture.source import Geometry
 from captured.cards import no_card
 from captured.cardwatch import CardWatch
+from captured.drm.flips import FlipQueue
 from captured.drm.resources import read_plugs
-from captured.drm.writeback import FlipQueue, Outlook, Wishes, WritebackSource
+from captured.drm.writeback import Outlook, Wishes, WritebackSource
 from captured.plugged import news_of, plug_of
 from captured.server.stream import OutputLook, Stream
 

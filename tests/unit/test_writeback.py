@@ -13,7 +13,8 @@ from capturectl.errors import CaptureLostError, CaptureUnsupportedError, NotAllo
 from capturectl.fourcc import fourcc_code
 from captured.drm import resources
 from captured.drm.card import Card
-from captured.drm.writeback import FlipQueue, Wishes, WritebackSource
+from captured.drm.flips import FlipQueue
+from captured.drm.writeback import Wishes, WritebackSource
 from tests.support import topology
 from tests.support.fake_card import FakeCard
 

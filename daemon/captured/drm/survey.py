@@ -18,7 +18,8 @@ from capturectl.typed import Any
 from captured.drm import masters, resources, route
 from captured.drm.borrow import borrow_card
 from captured.drm.card import Card
-from captured.drm.writeback import FlipQueue, Wishes, WritebackSource
+from captured.drm.flips import FlipQueue
+from captured.drm.writeback import Wishes, WritebackSource
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

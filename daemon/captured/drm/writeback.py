@@ -17,7 +17,7 @@ from capturectl.protocol import Source as SourceKind
 from capturectl.typed import NamedTuple
 from captured import log
 from captured.capture.source import NO_VBLANK, FenceResult, Geometry, SourceBusy, Vblank
-from captured.drm import events, modeset, resources, route, uapi, vblank
+from captured.drm import modeset, resources, route, vblank
 from captured.drm.atomic import AtomicReq
 from captured.drm.framebuffer import DumbFramebuffer
 from captured.drm.memory import DumbMemory, SealedMemory, WritebackMemory
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from captured.capture.source import Memory
     from captured.drm.atomic import FenceSlot
     from captured.drm.card import Card
+    from captured.drm.flips import FlipQueue
     from captured.drm.mode import Mode
     from captured.drm.resources import Connector, Resources
     from captured.drm.route import Route
@@ -39,39 +40,6 @@ if TYPE_CHECKING:
 _DRAIN_EVERY = 32
 
 _PREFERENCE = tuple(map(fourcc_code, ("XR24", "AR24", "XB24", "AB24", "RG24", "BG24", "XR30")))
-
-
-class FlipQueue:
-    """The flip events of one card, sorted by the commit they belong to.
-
-    Only for a card whose event queue is ours alone. Borrows the card.
-    """
-
-    def __init__(self, card: Card) -> None:
-        self._card = card
-        self._waiting: dict[int, events.Event] = {}
-
-    def take(self, user_data: int) -> events.Event | None:
-        """Return the flip of a commit; None when it has not come.
-
-        Events of commits that nobody asks for are dropped with the next one that is taken.
-        """
-        self.drain()
-        found = self._waiting.get(user_data)
-        if found is not None:
-            self._waiting = {key: e for key, e in self._waiting.items() if key > user_data}
-        return found
-
-    def has(self, user_data: int) -> bool:
-        """Say whether the flip of a commit has come; `take` still returns it."""
-        self.drain()
-        return user_data in self._waiting
-
-    def drain(self) -> None:
-        """Take what is waiting out of the kernel's queue, which has room for 128."""
-        for event in events.read_events(self._card):
-            if event.event_type == uapi.DRM_EVENT_FLIP_COMPLETE:
-                self._waiting[event.user_data] = event
 
 
 class WritebackFence:
