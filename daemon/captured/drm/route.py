@@ -2,7 +2,7 @@
 """Which writeback connector can capture which display, and why another cannot.
 
 What is decided here follows from masks and lists; whether the driver agrees is proved with
-TEST_ONLY, in `writeback`.
+TEST_ONLY, in `proof`.
 """
 
 from __future__ import annotations

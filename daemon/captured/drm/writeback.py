@@ -12,14 +12,12 @@ from capturectl.errors import (
     CaptureLostError,
     CaptureUnsupportedError,
 )
-from capturectl.fourcc import MODIFIER_LINEAR, fourcc_code, fourcc_name, is_known
 from capturectl.protocol import Source as SourceKind
 from capturectl.typed import NamedTuple
 from captured import log
-from captured.capture.source import NO_VBLANK, FenceResult, Geometry, SourceBusy, Vblank
-from captured.drm import modeset, resources, route, vblank
+from captured.capture.source import NO_VBLANK, FenceResult, SourceBusy, Vblank
+from captured.drm import modeset, proof, resources, route, vblank
 from captured.drm.atomic import AtomicReq
-from captured.drm.framebuffer import DumbFramebuffer
 from captured.drm.memory import DumbMemory, SealedMemory, WritebackMemory
 from captured.drm.syncfile import SyncFile
 
@@ -27,10 +25,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-    from captured.capture.source import Memory
+    from captured.capture.source import Geometry, Memory
     from captured.drm.atomic import FenceSlot
     from captured.drm.card import Card
     from captured.drm.flips import FlipQueue
+    from captured.drm.framebuffer import DumbFramebuffer
     from captured.drm.mode import Mode
     from captured.drm.resources import Connector, Resources
     from captured.drm.route import Route
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
 
 
 _DRAIN_EVERY = 32
-
-_PREFERENCE = tuple(map(fourcc_code, ("XR24", "AR24", "XB24", "AB24", "RG24", "BG24", "XR30")))
 
 
 class WritebackFence:
@@ -183,7 +180,7 @@ class WritebackSource:
         Raises:
             CaptureUnsupportedError: no-format.
         """
-        return _choose_fourcc("the connector", fourccs, self._wishes.fourcc)
+        return proof.choose_fourcc("the connector", fourccs, self._wishes.fourcc)
 
     def prove(self) -> None:
         """Ask the driver, with TEST_ONLY, whether it would attach; nothing changes.
@@ -197,7 +194,7 @@ class WritebackSource:
                 found = resources.read_resources(self._card, probe=True)
                 way = self._choose(found)
                 if way.is_lit:
-                    self._prove_clone(found, way)
+                    proof.prove_clone(self._card, found, way, self._wishes.fourcc)
                 else:
                     modeset.choose_mode(way, self._wishes.modeset)
         except CaptureError as error:
@@ -218,7 +215,7 @@ class WritebackSource:
             CaptureError: It would not, or another program is master.
         """
         with self._as_master():
-            self._prove_clone(found, way)
+            proof.prove_clone(self._card, found, way, self._wishes.fourcc)
 
     def reconcile(self) -> bool:
         """Take off the CRTC what a crash left attached: it would keep the CRTC from being put out.
@@ -293,7 +290,7 @@ class WritebackSource:
         """Bring the attachment up to date with what the display shows by now."""
         found = resources.read_resources(self._card)
         way = _through(found, self._choose(found), attachment.route.writeback)
-        geometry = self._prove_picture(way)
+        geometry = proof.prove_picture(self._card, way, self._wishes.fourcc)
         self._attachment = attachment._replace(route=way, geometry=geometry)
         return geometry
 
@@ -316,11 +313,11 @@ class WritebackSource:
     def _attach_to_active(self, lit: modeset.LitOutput | None) -> _Attachment:
         found = resources.read_resources(self._card)
         way = self._choose(found)
-        geometry = self._prove_clone(found, way)
+        geometry = proof.prove_clone(self._card, found, way, self._wishes.fourcc)
         connector = way.writeback
         # Quirk(vkms): a job in the commit that attaches is lost when the next commit comes
         # within the same frame; the connector is attached alone.
-        self._attach_request(way).commit(allow_modeset=True)
+        proof.attach_request(self._card, way).commit(allow_modeset=True)
         log.info(
             "attached %s to %s (%s)", connector.name, way.crtc.name, way.display.name,
             output=way.display.name,
@@ -470,57 +467,8 @@ class WritebackSource:
             raise CaptureLostError("the writeback connector is not attached", "try again")
         return self._attachment
 
-    # -- proof --------------------------------------------------------------------------------
-
     def _choose(self, found: Resources, taken: Collection[int] = ()) -> Route:
         return route.choose_route(found, self._wishes.name, taken=taken, card=self._card.path)
-
-    def _attach_request(self, way: Route) -> AtomicReq:
-        request = AtomicReq(self._card)
-        connector = way.writeback
-        request.add(connector.connector_id, connector.properties, "CRTC_ID", way.crtc.crtc_id)
-        return request
-
-    def _prove_clone(self, found: Resources, way: Route) -> Geometry:
-        """Prove that the connector can be attached and can write a picture of the CRTC."""
-        geometry = self._geometry(way)
-        request = self._attach_request(way)
-        try:
-            request.test(allow_modeset=True)
-        except OSError as error:
-            raise _refused(found, way, error) from error
-        self._prove_size(way, geometry, request)
-        return geometry
-
-    def _prove_picture(self, way: Route) -> Geometry:
-        """Prove that a connector that is attached can write a picture of the CRTC."""
-        geometry = self._geometry(way)
-        self._prove_size(way, geometry, AtomicReq(self._card))
-        return geometry
-
-    def _prove_size(self, way: Route, geometry: Geometry, request: AtomicReq) -> None:
-        connector = way.writeback
-        with DumbFramebuffer(
-            self._card, geometry.width, geometry.height, geometry.fourcc
-        ) as framebuffer:
-            request.add(
-                connector.connector_id,
-                connector.properties,
-                "WRITEBACK_FB_ID",
-                framebuffer.fb_id,
-            )
-            try:
-                request.test(allow_modeset=True)
-            except OSError as error:
-                raise _picture_refused(way, geometry, error) from error
-
-    def _geometry(self, way: Route) -> Geometry:
-        mode = way.mode
-        if mode is None:
-            raise modeset.output_is_off(way)
-        fourccs = resources.writeback_fourccs(self._card, way.writeback)
-        fourcc = _choose_fourcc(way.writeback.name, fourccs, self._wishes.fourcc)
-        return Geometry(mode.width, mode.height, mode.refresh_mhz, fourcc, MODIFIER_LINEAR)
 
     def leave(self) -> None:
         """Stop being master unless attached: a file that was kept is master from the start."""
@@ -576,48 +524,6 @@ def _unless_gone(name: str, step: Callable[[], None]) -> None:
         log.warning("%s: cannot tidy up: %s", name, error)
     except OSError as error:
         log.warning("%s: cannot tidy up: %s", name, error.strerror)
-
-
-def _choose_fourcc(connector: str, fourccs: tuple[int, ...], wanted: int) -> int:
-    listed = ", ".join(map(fourcc_name, fourccs))
-    if wanted:
-        if wanted in fourccs:
-            return wanted
-        raise CaptureUnsupportedError(
-            f"{connector} cannot write {fourcc_name(wanted)}",
-            f"it writes {listed}",
-            code="no-format",
-        )
-    known = [fourcc for fourcc in (*_PREFERENCE, *fourccs) if fourcc in fourccs]
-    for fourcc in known:
-        if is_known(fourcc):
-            return fourcc
-    raise CaptureUnsupportedError(
-        f"{connector} writes no format that is known here", f"it writes {listed}", code="no-format"
-    )
-
-
-def _refused(found: Resources, way: Route, error: OSError) -> CaptureError:
-    if error.errno == errno.EACCES:
-        return CaptureBusyError("the card has another master", code="another-master")
-    try:
-        route.check_clone(found, way)
-    except CaptureUnsupportedError as refused:
-        return refused
-    return CaptureUnsupportedError(
-        f"the driver refuses {way.writeback.name} on {way.crtc.name} ({error.strerror})",
-        f"beside {way.display.name} in {way.crtc.mode}; see the kernel's log with drm.debug=0x14",
-        code="attach-refused",
-    )
-
-
-def _picture_refused(way: Route, geometry: Geometry, error: OSError) -> CaptureError:
-    return CaptureUnsupportedError(
-        f"{way.writeback.name} refuses {fourcc_name(geometry.fourcc)} pictures of "
-        f"{geometry.width}x{geometry.height} ({error.strerror})",
-        "choose another --format or a smaller mode",
-        code="no-format",
-    )
 
 
 def _master_hint(path: str) -> str:
