@@ -15,17 +15,17 @@ import stat
 from capturectl.errors import CaptureBusyError, CaptureError, NotAllowedError
 from capturectl.fourcc import fourcc_name, pixel_format
 from capturectl.typed import Any
-from captured.drm import masters, resources, route
+from captured.drm import masters, proof, resources, route
 from captured.drm.borrow import borrow_card
 from captured.drm.card import Card
-from captured.drm.flips import FlipQueue
-from captured.drm.writeback import Wishes, WritebackSource
+from captured.drm.mastery import Mastery
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from captured.drm.resources import Connector, Crtc, Resources
+    from captured.drm.writeback import Wishes
 
     Prover = Callable[[Resources, route.Route], None]
     """Raises a CaptureError for what the driver would refuse."""
@@ -95,20 +95,29 @@ def _survey(card: Card, wishes: Wishes, share: str) -> Facts:
     card.enable_client_capabilities()
     found = resources.read_resources(card)
     mastery = _mastery(card, share)
-    source = WritebackSource(card, FlipQueue(card), wishes)
-    prove = None if mastery["state"] == OTHER else source.prove_route
+    prove = None if mastery["state"] == OTHER else _prover(card, wishes)
     return {
         "mastery": mastery,
         "target": _target(found, wishes.name),
         "displays": [_display(found, display) for display in found.display_connectors()],
         "crtcs": [_crtc(crtc) for crtc in found.crtcs],
-        "writebacks": [_writeback(card, source, w) for w in found.writeback_connectors()],
+        "writebacks": [_writeback(card, wishes, w) for w in found.writeback_connectors()],
         "pairs": [
             pair_facts(found, writeback, crtc, prove)
             for writeback in found.writeback_connectors()
             for crtc in found.crtcs
         ],
     }
+
+
+def _prover(card: Card, wishes: Wishes) -> Prover:
+    mastery = Mastery(card)
+
+    def prove(found: Resources, way: route.Route) -> None:
+        with mastery.for_a_moment():
+            proof.prove_clone(card, found, way, wishes.fourcc)
+
+    return prove
 
 
 def _mastery(card: Card, share: str) -> Facts:
@@ -165,7 +174,7 @@ def _crtc(crtc: Crtc) -> Facts:
     return {"name": crtc.name, "crtc_id": crtc.crtc_id, "is_active": crtc.is_active, "mode": shape}
 
 
-def _writeback(card: Card, source: WritebackSource, writeback: Connector) -> Facts:
+def _writeback(card: Card, wishes: Wishes, writeback: Connector) -> Facts:
     fourccs = resources.writeback_fourccs(card, writeback)
     facts: Facts = {
         "name": writeback.name,
@@ -176,7 +185,8 @@ def _writeback(card: Card, source: WritebackSource, writeback: Connector) -> Fac
         "bits_per_pixel": 0,
         "error": None,
     }
-    if fourcc := _noting(facts)(lambda: source.choose_fourcc(fourccs)):
+    choose = proof.choose_fourcc
+    if fourcc := _noting(facts)(lambda: choose("the connector", fourccs, wishes.fourcc)):
         facts["format"] = fourcc_name(fourcc)
         facts["bits_per_pixel"] = pixel_format(fourcc).bits_per_pixel
     return facts

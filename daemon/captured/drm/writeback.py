@@ -6,24 +6,20 @@ from __future__ import annotations
 import contextlib
 import errno
 
-from capturectl.errors import (
-    CaptureBusyError,
-    CaptureError,
-    CaptureLostError,
-    CaptureUnsupportedError,
-)
+from capturectl.errors import CaptureError, CaptureLostError, CaptureUnsupportedError
 from capturectl.protocol import Source as SourceKind
 from capturectl.typed import NamedTuple
 from captured import log
 from captured.capture.source import NO_VBLANK, FenceResult, SourceBusy, Vblank
 from captured.drm import modeset, proof, resources, route, vblank
 from captured.drm.atomic import AtomicReq
+from captured.drm.mastery import Mastery, master_hint, unless_gone
 from captured.drm.memory import DumbMemory, SealedMemory, WritebackMemory
 from captured.drm.syncfile import SyncFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Collection
 
     from captured.capture.source import Geometry, Memory
     from captured.drm.atomic import FenceSlot
@@ -129,7 +125,7 @@ class WritebackSource:
         self._wishes = wishes
         self._stream = stream
         self._attachment: _Attachment | None = None
-        self._is_master = card.is_kept
+        self._mastery = Mastery(card)
         self._proved_problem: CaptureError | None = None
 
     def pin(self, name: str) -> None:
@@ -150,7 +146,7 @@ class WritebackSource:
         if not way.is_lit and self._wishes.modeset == modeset.KEEP:
             problem = modeset.output_is_off(way)
         elif problem is None:
-            problem = self._other_master()
+            problem = self._mastery.other_master()
         return Outlook(
             way.display.name,
             way.display.connector_id,
@@ -190,7 +186,7 @@ class WritebackSource:
                 dark display that nobody wants lit.
         """
         try:
-            with self._as_master():
+            with self._mastery.for_a_moment():
                 found = resources.read_resources(self._card, probe=True)
                 way = self._choose(found)
                 if way.is_lit:
@@ -203,19 +199,6 @@ class WritebackSource:
             self._proved_problem = error if lasting else None
             raise
         self._proved_problem = None
-
-    def prove_route(self, found: Resources, way: Route) -> None:
-        """Ask the driver, with TEST_ONLY, whether it would attach one way; nothing changes.
-
-        Args:
-            found: What is on the card.
-            way: Any way through it, whatever this source would choose.
-
-        Raises:
-            CaptureError: It would not, or another program is master.
-        """
-        with self._as_master():
-            proof.prove_clone(self._card, found, way, self._wishes.fourcc)
 
     def reconcile(self) -> bool:
         """Take off the CRTC what a crash left attached: it would keep the CRTC from being put out.
@@ -232,23 +215,13 @@ class WritebackSource:
         if way.writeback.crtc_id != way.crtc.crtc_id:
             return False
         log.info("%s was left attached", way.writeback.name)
-        with self._as_master():
+        with self._mastery.for_a_moment():
             self._take_off(way.writeback)
             if way.is_lit and not any(plane.fb_id for plane in found.planes_on(way.crtc)):
                 # What a daemon lit with its own picture is dark since that picture died with it.
                 modeset.put_out(self._card, way)
                 log.info("%s was left lit, and is put out", way.display.name)
         return True
-
-    def _other_master(self) -> CaptureError | None:
-        """Say who else is master, if anybody is; by asking to be it for a moment."""
-        if self._card.is_shared:
-            return None
-        try:
-            with self._as_master():
-                return None
-        except CaptureError as error:
-            return error
 
     # -- attaching ----------------------------------------------------------------------------
 
@@ -269,11 +242,11 @@ class WritebackSource:
             return self._look_again(self._attachment)
         if self._wishes.modeset == modeset.KEEP:
             self._check_lit()
-        self._become_master()
+        self._mastery.take()
         try:
             self._attachment = self._attach()
         except BaseException as error:
-            self._leave_master()
+            self._mastery.leave()
             if isinstance(error, CaptureUnsupportedError):
                 self._proved_problem = error
             raise
@@ -368,10 +341,15 @@ class WritebackSource:
             return
         name = attachment.route.writeback.name
         with contextlib.ExitStack() as last:
-            last.callback(self._leave_master)
+            last.callback(self._mastery.leave)
             if attachment.lit is not None:
-                last.callback(_unless_gone, name, attachment.lit.close)
-            _unless_gone(name, lambda: self._take_off(attachment.route.writeback))
+                last.callback(unless_gone, name, attachment.lit.close)
+            unless_gone(name, lambda: self._take_off(attachment.route.writeback))
+
+    def leave(self) -> None:
+        """Stop being master unless attached: a file that was kept is master from the start."""
+        if self._attachment is None:
+            self._mastery.leave()
 
     def _take_off(self, connector: Connector) -> None:
         request = AtomicReq(self._card)
@@ -422,7 +400,7 @@ class WritebackSource:
                 raise SourceBusy from error
             if error.errno == errno.EACCES:
                 raise CaptureLostError(
-                    f"{self._card.path} has another master now", _master_hint(self._card.path)
+                    f"{self._card.path} has another master now", master_hint(self._card.path)
                 ) from error
             raise
         fence = attachment.fence_slot.take()
@@ -470,35 +448,6 @@ class WritebackSource:
     def _choose(self, found: Resources, taken: Collection[int] = ()) -> Route:
         return route.choose_route(found, self._wishes.name, taken=taken, card=self._card.path)
 
-    def leave(self) -> None:
-        """Stop being master unless attached: a file that was kept is master from the start."""
-        if self._attachment is None and self._is_master:
-            self._leave_master()
-
-    # -- master -------------------------------------------------------------------------------
-
-    @contextlib.contextmanager
-    def _as_master(self) -> Iterator[None]:
-        was_master = self._is_master
-        self._become_master()
-        try:
-            yield
-        finally:
-            if not was_master:
-                self._leave_master()
-
-    def _become_master(self) -> None:
-        try:
-            self._card.take_master()
-        except CaptureBusyError as error:
-            hint = _master_hint(self._card.path)
-            raise CaptureBusyError(error.reason, hint, code=error.code) from error
-        self._is_master = True
-
-    def _leave_master(self) -> None:
-        self._is_master = False
-        _unless_gone(self._card.path, self._card.drop_master)
-
 
 def _through(found: Resources, way: Route, attached: Connector) -> Route:
     """Return a way that goes through the connector that is attached, whichever else is by now.
@@ -514,21 +463,3 @@ def _through(found: Resources, way: Route, attached: Connector) -> Route:
             "another program took it off, or moved the display; see who holds the card",
         )
     return way._replace(writeback=now)
-
-
-def _unless_gone(name: str, step: Callable[[], None]) -> None:
-    """Do one step of tidying up; the card may be gone, or another's, by now."""
-    try:
-        step()
-    except CaptureError as error:
-        log.warning("%s: cannot tidy up: %s", name, error)
-    except OSError as error:
-        log.warning("%s: cannot tidy up: %s", name, error.strerror)
-
-
-def _master_hint(path: str) -> str:
-    from captured.drm import masters  # as seldom
-
-    holder = masters.find_master(path)
-    who = str(holder) if holder else "another program"
-    return f"{who} holds it; stop it, or let it share the card with the daemon"
