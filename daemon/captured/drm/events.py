@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 _HEAD = struct.Struct("=II")  # drm.h, struct drm_event
 _VBLANK = struct.Struct("=QIIII")  # drm.h, struct drm_event_vblank
-_SEQUENCE = struct.Struct("=QqQ")  # drm.h, struct drm_event_crtc_sequence
 _QUEUE_SIZE = 4096  # Kernel: drm_file.c, a file's event space
 
 
@@ -26,13 +25,13 @@ class Event(NamedTuple):
     """One event of a CRTC."""
 
     event_type: int
-    """DRM_EVENT_FLIP_COMPLETE, DRM_EVENT_VBLANK or DRM_EVENT_CRTC_SEQUENCE."""
+    """DRM_EVENT_FLIP_COMPLETE or DRM_EVENT_VBLANK."""
     user_data: int
-    """What the commit or the request gave."""
+    """What the commit gave."""
     time_ns: int
-    """CLOCK_MONOTONIC of the vblank; whole microseconds but for a sequence event."""
+    """CLOCK_MONOTONIC of the vblank; whole microseconds."""
     sequence: int
-    """The CRTC's vblank count; 32 bits but for a sequence event."""
+    """The CRTC's vblank count, of 32 bits."""
     crtc_id: CrtcId
     """0 when the driver does not say."""
 
@@ -62,7 +61,4 @@ def unpack_events(data: bytes) -> Iterator[Event]:
             user_data, seconds, microseconds, sequence, crtc_id = _VBLANK.unpack_from(data, body)
             time_ns = seconds * 1_000_000_000 + microseconds * 1000
             yield Event(event_type, user_data, time_ns, sequence, CrtcId(crtc_id))
-        elif event_type == uapi.DRM_EVENT_CRTC_SEQUENCE:
-            user_data, time_ns, sequence = _SEQUENCE.unpack_from(data, body)
-            yield Event(event_type, user_data, time_ns, sequence, CrtcId(0))
         offset += max(length, _HEAD.size)

@@ -57,10 +57,6 @@ DRM_RDWR = 2
 
 DRM_EVENT_VBLANK = 0x01
 DRM_EVENT_FLIP_COMPLETE = 0x02
-DRM_EVENT_CRTC_SEQUENCE = 0x03
-
-DRM_CRTC_SEQUENCE_RELATIVE = 0x1
-DRM_CRTC_SEQUENCE_NEXT_ON_MISS = 0x2
 
 
 class GemClose(ctypes.Structure):
@@ -77,17 +73,6 @@ class CrtcGetSequence(ctypes.Structure):
         ("active", c_uint32),
         ("sequence", c_uint64),
         ("sequence_ns", c_int64),
-    ]
-
-
-class CrtcQueueSequence(ctypes.Structure):
-    """struct drm_crtc_queue_sequence."""
-
-    _fields_ = [
-        ("crtc_id", c_uint32),
-        ("flags", c_uint32),
-        ("sequence", c_uint64),
-        ("user_data", c_uint64),
     ]
 
 
@@ -117,7 +102,6 @@ SET_CLIENT_CAP = _request("DRM_IOCTL_SET_CLIENT_CAP", _WRITE, "d", 0x0D, ClientC
 PRIME_HANDLE_TO_FD = _drm("PRIME_HANDLE_TO_FD", 0x2D, PrimeHandle)
 PRIME_FD_TO_HANDLE = _drm("PRIME_FD_TO_HANDLE", 0x2E, PrimeHandle)
 CRTC_GET_SEQUENCE = _drm("CRTC_GET_SEQUENCE", 0x3B, CrtcGetSequence)
-CRTC_QUEUE_SEQUENCE = _drm("CRTC_QUEUE_SEQUENCE", 0x3C, CrtcQueueSequence)
 
 # --- drm_mode.h ----------------------------------------------------------------------------
 

@@ -32,23 +32,3 @@ def read_vblank(card: Card, crtc_id: CrtcId) -> Vblank:
     argument = uapi.CrtcGetSequence(crtc_id)
     card.ioctl(uapi.CRTC_GET_SEQUENCE, argument, f"crtc {crtc_id}")
     return Vblank(bool(argument.active), argument.sequence, argument.sequence_ns)
-
-
-def queue_vblank(card: Card, crtc_id: CrtcId, *, after: int = 1, user_data: int = 0) -> int:
-    """Ask for an event at a later vblank.
-
-    Args:
-        card: The card whose file gets the event.
-        crtc_id: An active CRTC.
-        after: How many vblanks from now.
-        user_data: Comes back in the event.
-
-    Returns:
-        The sequence number of that vblank.
-
-    Raises:
-        OSError: EINVAL when the CRTC is off; ENOMEM when the event queue is full.
-    """
-    argument = uapi.CrtcQueueSequence(crtc_id, uapi.DRM_CRTC_SEQUENCE_RELATIVE, after, user_data)
-    card.ioctl(uapi.CRTC_QUEUE_SEQUENCE, argument, f"crtc {crtc_id}")
-    return int(argument.sequence)
