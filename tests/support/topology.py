@@ -22,7 +22,7 @@ def properties(owner: str, values: dict[str, int]) -> Properties:
     return Properties(
         owner,
         {
-            name: Property(PropId(1000 + index), name, value, 0, ())
+            name: Property(PropId(1000 + index), name, value, ())
             for index, (name, value) in enumerate(values.items())
         },
     )

@@ -8,7 +8,7 @@ import pytest
 from captured.drm.ids import PropId
 from captured.drm.props import Properties, Property
 
-ROTATION = Property(PropId(7), "rotation", 4, 0, ((1, "rotate-0"), (4, "rotate-180")))
+ROTATION = Property(PropId(7), "rotation", 4, ((1, "rotate-0"), (4, "rotate-180")))
 PROPERTIES = Properties("plane 33", {"rotation": ROTATION})
 
 
@@ -40,8 +40,3 @@ def test_a_value_that_the_enum_does_not_list_has_none() -> None:
 )
 def test_a_signed_value_is_twos_complement(value: int, expected: int) -> None:
     assert ROTATION._replace(value=value).signed_value == expected
-
-
-def test_only_the_driver_sets_an_immutable_property() -> None:
-    assert ROTATION._replace(flags=1 << 2 | 1 << 4).is_immutable
-    assert not ROTATION.is_immutable

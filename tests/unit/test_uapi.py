@@ -40,8 +40,6 @@ SIZES = [
     (uapi.FbCmd2, 104),
     (uapi.Atomic, 56),
     (uapi.CreateDumb, 32),
-    (uapi.FormatModifierBlob, 24),
-    (uapi.FormatModifier, 24),
     (uapi.SyncFenceInfo, 80),
     (uapi.SyncFileInfo, 56),
     (uapi.PropertyEnum, 40),

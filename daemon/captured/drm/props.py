@@ -23,14 +23,8 @@ class Property(NamedTuple):
     """In the kernel's spelling, such as "WRITEBACK_FB_ID"."""
     value: int
     """Unsigned 64 bits; a signed range reads as two's complement."""
-    flags: int
     enums: tuple[tuple[int, str], ...]
     """(value, name) of an enum or bitmask, in the driver's order."""
-
-    @property
-    def is_immutable(self) -> bool:
-        """Whether only the driver may set it."""
-        return bool(self.flags & uapi.DRM_MODE_PROP_IMMUTABLE)
 
     @property
     def enum_name(self) -> str:
@@ -112,4 +106,4 @@ def _read_property(card: Card, prop_id: PropId, value: int, owner: str) -> Prope
             (prop.enums[i].value, bytes(prop.enums[i].name).decode())
             for i in range(prop.count_enums)
         )
-        return Property(prop_id, bytes(prop.name).decode(), value, prop.flags, enums)
+        return Property(prop_id, bytes(prop.name).decode(), value, enums)

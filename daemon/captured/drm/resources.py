@@ -292,9 +292,3 @@ def writeback_fourccs(card: Card, connector: Connector) -> tuple[int, ...]:
     """Return the pixel formats that a writeback connector can write, in the driver's order."""
     blob_id = BlobId(connector.properties.value("WRITEBACK_PIXEL_FORMATS"))
     return formats.unpack_pixel_formats(blob.read_blob(card, blob_id))
-
-
-def plane_layouts(card: Card, plane: Plane) -> tuple[formats.FormatModifier, ...]:
-    """Return the (fourcc, modifier) pairs that a plane can show; empty without IN_FORMATS."""
-    content = blob.read_blob(card, BlobId(plane.properties.value("IN_FORMATS")))
-    return formats.unpack_in_formats(content) if content else ()

@@ -24,11 +24,6 @@ class FenceStatus(NamedTuple):
     timestamp_ns: int
     """CLOCK_MONOTONIC at which it signalled; 0 while pending."""
 
-    @property
-    def is_pending(self) -> bool:
-        """Whether the work behind it may still be going on."""
-        return self.status == 0
-
 
 class SyncFile:
     """A fence. Open until `close()`; polls readable when it has signalled or failed.

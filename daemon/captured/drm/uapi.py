@@ -43,10 +43,6 @@ def _drm(name: str, nr: int, argument: type[ctypes.Structure] | None = None) -> 
 # --- drm.h ---------------------------------------------------------------------------------
 
 DRM_CAP_DUMB_BUFFER = 0x1
-DRM_CAP_PRIME = 0x5
-DRM_CAP_TIMESTAMP_MONOTONIC = 0x6
-DRM_CAP_ADDFB2_MODIFIERS = 0x10
-DRM_CAP_CRTC_IN_VBLANK_EVENT = 0x12
 
 DRM_CLIENT_CAP_UNIVERSAL_PLANES = 2
 DRM_CLIENT_CAP_ATOMIC = 3
@@ -123,17 +119,7 @@ DRM_MODE_CONNECTED = 1
 DRM_MODE_DISCONNECTED = 2
 DRM_MODE_UNKNOWNCONNECTION = 3
 
-DRM_MODE_OBJECT_CRTC = 0xCCCCCCCC
-DRM_MODE_OBJECT_CONNECTOR = 0xC0C0C0C0
-DRM_MODE_OBJECT_PLANE = 0xEEEEEEEE
 DRM_MODE_OBJECT_ANY = 0
-
-DRM_MODE_PROP_RANGE = 1 << 1
-DRM_MODE_PROP_IMMUTABLE = 1 << 2
-DRM_MODE_PROP_ENUM = 1 << 3
-DRM_MODE_PROP_BLOB = 1 << 4
-DRM_MODE_PROP_BITMASK = 1 << 5
-DRM_MODE_PROP_ATOMIC = 1 << 31
 
 DRM_MODE_TYPE_PREFERRED = 1 << 3
 DRM_MODE_FLAG_INTERLACE = 1 << 4
@@ -272,30 +258,6 @@ LIST_LESSEES = _drm("MODE_LIST_LESSEES", 0xC7, ListLessees)
 GET_LEASE = _drm("MODE_GET_LEASE", 0xC8, ListLessees)
 REVOKE_LEASE = _drm("MODE_REVOKE_LEASE", 0xC9, RevokeLease)
 GETFB2 = _drm("MODE_GETFB2", 0xCE, FbCmd2)
-
-
-class FormatModifierBlob(ctypes.Structure):
-    """struct drm_format_modifier_blob, the head of an IN_FORMATS blob."""
-
-    _fields_ = [
-        ("version", c_uint32),
-        ("flags", c_uint32),
-        ("count_formats", c_uint32),
-        ("formats_offset", c_uint32),
-        ("count_modifiers", c_uint32),
-        ("modifiers_offset", c_uint32),
-    ]
-
-
-class FormatModifier(ctypes.Structure):
-    """struct drm_format_modifier: bit n of formats is format number offset + n."""
-
-    _fields_ = [
-        ("formats", c_uint64),
-        ("offset", c_uint32),
-        ("pad", c_uint32),
-        ("modifier", c_uint64),
-    ]
 
 
 # --- linux/sync_file.h ---------------------------------------------------------------------

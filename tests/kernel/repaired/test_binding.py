@@ -128,12 +128,6 @@ def test_the_writeback_formats_are_those_of_the_driver(card: Card, found: Resour
     assert set(resources.writeback_fourccs(card, connector)) == names
 
 
-def test_planes_publish_linear_layouts(card: Card, found: Resources) -> None:
-    layouts = resources.plane_layouts(card, found.planes[0])
-    assert {layout.fourcc for layout in layouts} == set(found.planes[0].fourccs)
-    assert {layout.modifier for layout in layouts} == {0}
-
-
 def test_a_blob_keeps_its_bytes_until_it_is_closed(card: Card) -> None:
     with Blob(card, b"\x01\x02\x03") as blob:
         number = blob.blob_id
