@@ -8,9 +8,9 @@ import os
 
 from capturectl.errors import CaptureUnsupportedError, NotAllowedError
 from capturectl.fd import OwnedFd
+from captured.drm.card import is_card
 
 _PIDFD_GETFD = 438  # asm-generic/unistd.h; the same on every architecture
-_DRM_MAJOR = 226
 
 
 def borrow_card(where: str) -> OwnedFd:
@@ -36,7 +36,7 @@ def borrow_card(where: str) -> OwnedFd:
         ) from error
     except (ProcessLookupError, OSError) as error:
         raise _no_share(where, os.strerror(error.errno or 0)) from error
-    if os.major(os.fstat(fd.fileno()).st_rdev) != _DRM_MAJOR:
+    if not is_card(os.fstat(fd.fileno())):
         fd.close()
         raise _no_share(where, "it is not an open card")
     return fd

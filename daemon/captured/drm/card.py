@@ -74,7 +74,7 @@ class Card:
         except OSError as error:
             raise _open_error(path, error) from error
         try:
-            if not _is_card(os.fstat(fd.fileno())):
+            if not is_card(os.fstat(fd.fileno())):
                 raise CaptureUnsupportedError(f"{path} is not a DRM card", _card_hint())
             card = cls(fd, path)
             # Kernel: the first opener of a card becomes its master (drm_auth.c,
@@ -289,7 +289,8 @@ def card_paths() -> list[str]:
     ]
 
 
-def _is_card(status: os.stat_result) -> bool:
+def is_card(status: os.stat_result) -> bool:
+    """Whether a file is the primary node of a card, such as /dev/dri/card0."""
     is_drm = stat.S_ISCHR(status.st_mode) and os.major(status.st_rdev) == _DRM_MAJOR
     return is_drm and os.minor(status.st_rdev) < _PRIMARY_MINORS
 
