@@ -9,13 +9,13 @@ from capturectl.errors import CaptureError
 from capturectl.fd import OwnedFd
 from capturectl.typed import NamedTuple
 from captured import log
-from captured.drm.card import Card
 from captured.drm.resources import read_plugs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from captured.drm.card import Card
     from captured.drm.resources import Plug
     from captured.reactor import Reactor
 
@@ -80,7 +80,7 @@ class Prober:
 
         path = wish.card.path
         try:
-            own = Card(OwnedFd(os.dup(wish.card.fileno()), path), path)
+            own = wish.card.duplicate()
         except OSError as error:
             log.warning("%s cannot be read: %s", path, error.strerror)
             return

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""captured.drm.card: an open file that a former process was master through."""
+"""captured.drm.card: an open file, which a former process may have been master through."""
 
 from __future__ import annotations
 
 import errno
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from capturectl.errors import CaptureUnsupportedError
+from capturectl.fd import OwnedFd
 from captured.drm.card import Card
 from tests.support.fake_card import FakeCard
 
@@ -50,3 +52,13 @@ def test_a_kept_file_stays_master_until_there_is_a_new_one(
         with pytest.raises(CaptureUnsupportedError):
             card.drop_master()
         card.take_master()
+
+
+def test_a_duplicate_is_the_same_open_file_with_an_end_of_its_own() -> None:
+    with Card(OwnedFd(os.memfd_create("card"), "card"), "/dev/dri/card0") as card:
+        with card.duplicate() as other:
+            os.lseek(card.fileno(), 7, os.SEEK_SET)
+            assert os.lseek(other.fileno(), 0, os.SEEK_CUR) == 7
+            assert other.path == "/dev/dri/card0"
+        assert not other
+        assert card

@@ -97,6 +97,16 @@ class Card:
         """
         self._owner = owner
 
+    def duplicate(self) -> Card:
+        """Return the same open file once more, for a thread of its own.
+
+        Ownership: the caller owns it; closing it leaves the file as it is for this one.
+
+        Raises:
+            OSError: EMFILE.
+        """
+        return Card(self._fd.duplicate(), self.path)
+
     @property
     def is_shared(self) -> bool:
         """Whether commits go through another program's file."""
