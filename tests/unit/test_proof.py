@@ -129,6 +129,13 @@ def test_who_is_not_master_hears_that_another_is(card: FakeCard) -> None:
     assert caught.value.code == "another-master"
 
 
+def test_who_is_master_no_more_hears_that_another_is(card: FakeCard) -> None:
+    card.refusals[ATOMIC] = errno.EACCES
+    with pytest.raises(CaptureBusyError) as caught:
+        prove_picture(card, choose_route(topology.vkms()), 0)
+    assert caught.value.code == "another-master"
+
+
 def test_a_picture_that_is_refused_is_named_with_its_size(card: FakeCard) -> None:
     card.refusals[ATOMIC] = errno.EINVAL
     with pytest.raises(CaptureUnsupportedError) as caught:

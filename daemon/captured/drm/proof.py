@@ -60,6 +60,7 @@ def prove_picture(card: Card, way: Route, wanted: int) -> Geometry:
     Raises:
         OutputOffError: The display is dark.
         CaptureUnsupportedError: no-format.
+        CaptureBusyError: Another program is master.
     """
     geometry = _geometry(card, way, wanted)
     _prove_size(card, way, geometry, AtomicReq(card))
@@ -129,7 +130,7 @@ def choose_fourcc(connector: str, fourccs: tuple[int, ...], wanted: int) -> int:
 
 def _refused(found: Resources, way: Route, error: OSError) -> CaptureError:
     if error.errno == errno.EACCES:
-        return CaptureBusyError("the card has another master", code="another-master")
+        return _another_master()
     try:
         route.check_clone(found, way)
     except CaptureUnsupportedError as refused:
@@ -141,7 +142,13 @@ def _refused(found: Resources, way: Route, error: OSError) -> CaptureError:
     )
 
 
+def _another_master() -> CaptureError:
+    return CaptureBusyError("the card has another master", code="another-master")
+
+
 def _picture_refused(way: Route, geometry: Geometry, error: OSError) -> CaptureError:
+    if error.errno == errno.EACCES:
+        return _another_master()
     return CaptureUnsupportedError(
         f"{way.writeback.name} refuses {fourcc_name(geometry.fourcc)} pictures of "
         f"{geometry.width}x{geometry.height} ({error.strerror})",
