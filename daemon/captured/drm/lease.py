@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Leases: some objects of a master, lent to another open file."""
+"""Leases: some objects of a master, lent to another open file.
+
+For who owns a display and lends its CRTC, a writeback connector and a plane to be captured. The
+daemon itself lends nothing.
+"""
 
 from __future__ import annotations
 

@@ -364,6 +364,7 @@ class WritebackSource:
 
         Raises:
             CaptureLostError: Not attached.
+            CaptureUnsupportedError: no-udmabuf, for sealed memory.
             OSError: ENOMEM.
         """
         kind: type[SealedMemory | DumbMemory] = (
