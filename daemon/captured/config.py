@@ -15,10 +15,14 @@ from captured.settings import SETTINGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
+
+    from captured.settings import Setting
 
 DEFAULT_FILE = "/etc/captured/captured.toml"
 COMMAND_LINE = "command line"
+_BEYOND = ValueError, OverflowError, RecursionError
+"""What a number with too many digits, or a table that is too deep, raises anywhere."""
 
 
 class Config(NamedTuple):
@@ -56,32 +60,33 @@ class Loaded(NamedTuple):
     """Setting to the file that has it, or to COMMAND_LINE; not those that are as built in."""
 
 
-def load(path: str | None, overrides: Mapping[str, Any]) -> Loaded:
+def load(path: str | None, overrides: Mapping[str, Any], *, is_once: bool = False) -> Loaded:
     """Read the settings that a daemon can start with.
 
     Raises:
         UsageError: As `read`; or there is no such group.
     """
-    loaded = read(path, overrides)
+    loaded = read(path, overrides, is_once=is_once)
     _check_by("group", gid_of, loaded.config.group, loaded.origins)
     return loaded
 
 
-def read(path: str | None, overrides: Mapping[str, Any]) -> Loaded:
+def read(path: str | None, overrides: Mapping[str, Any], *, is_once: bool = False) -> Loaded:
     """Read the settings, and leave it to the caller whether there is the group.
 
     Args:
         path: The file; its drop-ins are the *.toml in the directory PATH.d, by name. None
             takes /etc/captured/captured.toml, which need not exist.
         overrides: From the command line, on top of the files.
+        is_once: Whether PATH may be a pipe: nobody will read the settings again.
 
     Raises:
-        UsageError: A file is missing or no TOML, a key is unknown, a value is wrong. The
-            reason names the file and the key.
+        UsageError: A file is missing, cannot be reached or is no TOML, a key is unknown, a
+            value is wrong. The reason names the file and the key.
     """
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    parts = [(file, _read(file)) for file in _files(path)]
+    parts = [(file, _read(file, is_once=is_once and file == path)) for file in _files(path)]
     for origin, part in [*parts, (COMMAND_LINE, overrides)]:
         for name, value in part.items():
             values[name] = _checked(origin, name, value)
@@ -92,26 +97,51 @@ def read(path: str | None, overrides: Mapping[str, Any]) -> Loaded:
     return Loaded(config, origins)
 
 
-def _files(path: str | None) -> Iterator[str]:
+def _files(path: str | None) -> list[str]:
+    """Return the files that count.
+
+    None is left out but what is not there: one that cannot be reached may shut somebody out.
+    """
     main = path or DEFAULT_FILE
-    if path is not None or os.path.exists(main):
-        yield main
     directory = f"{main}.d"
-    if os.path.isdir(directory):
-        names = sorted(name for name in os.listdir(directory) if name.endswith(".toml"))
-        yield from (f"{directory}/{name}" for name in names)
+    files = [main] if path is not None or _is_there(main) else []
+    if _is_there(directory):
+        files += [f"{directory}/{name}" for name in _drop_ins(directory)]
+    return files
 
 
-def _read(file: str) -> dict[str, Any]:
-    import tomllib  # half a megabyte, for those who have a file
-
+def _is_there(path: str) -> bool:
     try:
-        with open(file, "rb") as opened:
-            return tomllib.load(opened)
+        os.lstat(path)
+    except FileNotFoundError:
+        return _leads_nowhere(os.path.dirname(path))
     except OSError as error:
-        raise UsageError(f"{file}: {error.strerror}", "name another --config") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: {error}", "correct the file") from error
+        raise _unreadable(path, error) from error
+    return True
+
+
+def _leads_nowhere(directory: str) -> bool:
+    """Whether a directory is a link to one that is missing: nobody knows what would be there."""
+    return os.path.islink(directory) and not os.path.exists(directory)
+
+
+def _drop_ins(directory: str) -> list[str]:
+    try:
+        return sorted(name for name in os.listdir(directory) if name.endswith(".toml"))
+    except OSError as error:
+        raise _unreadable(directory, error) from error
+
+
+def _unreadable(path: str, error: OSError) -> UsageError:
+    from captured.settingsfile import unreadable  # as in _read
+
+    return unreadable(path, error)
+
+
+def _read(file: str, *, is_once: bool) -> dict[str, Any]:
+    from captured.settingsfile import read_file  # tomllib is half a megabyte: not without a file
+
+    return read_file(file, is_once=is_once)
 
 
 def _check_by(
@@ -124,6 +154,8 @@ def _check_by(
         parse(value)
     except UsageError as error:
         raise UsageError(f"{origins[name]}: {error.reason}", error.hint) from error
+    except _BEYOND as error:
+        raise UsageError(f"{origins[name]}: {name}: {error}", SETTINGS[name].help) from error
 
 
 def _checked(origin: str, name: str, value: object) -> object:
@@ -131,6 +163,13 @@ def _checked(origin: str, name: str, value: object) -> object:
     if setting is None:
         known = ", ".join(SETTINGS)
         raise UsageError(f"{origin}: there is no setting {name}", f"settings are {known}")
+    try:
+        return _judged(setting, origin, name, value)
+    except _BEYOND as error:
+        raise UsageError(f"{origin}: {name}: {error}", setting.help) from error
+
+
+def _judged(setting: Setting, origin: str, name: str, value: object) -> object:
     # TOML and the command line both know what a whole number is; True is none.
     taken = float(value) if setting.kind is float and type(value) is int else value
     if type(taken) is not setting.kind or not setting.allows(taken):

@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from captured.examine import examine  # what no daemon needs
 
             return examine(path, options)
-        loaded = config.load(path, options)
+        loaded = config.load(path, options, is_once=show or check)
         if show:
             return _show(loaded)
         if check:

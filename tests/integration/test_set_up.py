@@ -91,10 +91,8 @@ def test_what_is_from_standard_input_has_its_name() -> None:
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     done = capturectl("config", "check", str(tmp_path / "none.toml"))
-    assert (done.returncode, done.stderr) == (
-        2,
-        f"capturectl: {tmp_path}/none.toml: No such file or directory: name another --config\n",
-    )
+    said = f"capturectl: {tmp_path}/none.toml: No such file or directory: name another --config, "
+    assert (done.returncode, done.stderr) == (2, f"{said}or correct the link\n")
 
 
 def test_version_names_everything_that_takes_part(tmp_path: Path) -> None:

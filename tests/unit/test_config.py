@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +20,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 XR24 = 0x34325258
+_LOAD_AS_NOBODY = """
+import os, sys
+file, sys.path[:] = sys.argv[1], sys.argv[2:]
+from captured import config, settingsfile
+from capturectl.errors import UsageError
+config.DEFAULT_FILE = file
+os.setgid(65534), os.setuid(65534)
+try:
+    print(config.load(None, {}))
+except UsageError as error:
+    print(error)
+"""
 
 
 @pytest.fixture
@@ -123,6 +139,146 @@ def test_a_file_that_is_no_toml_is_an_error_that_names_it(file: Path, content: b
     with pytest.raises(UsageError) as caught:
         load(file, {})
     assert str(file) in caught.value.reason
+
+
+# -- files that cannot be reached: they may be what keeps somebody out -------------------------
+
+
+def unreachable(path: Path) -> str:
+    """Return what is said of the usual file, or its drop-ins, when a path is in the way."""
+    with pytest.raises(UsageError) as caught:
+        load(None, {})
+    assert caught.value.reason.startswith(f"{path}: ")
+    return caught.value.reason.removeprefix(f"{path}: ")
+
+
+def test_a_link_to_nothing_is_no_missing_file(file: Path) -> None:
+    file.symlink_to("nowhere")
+    assert unreachable(file) == "No such file or directory"
+
+
+def test_a_link_to_itself_is_no_missing_file(file: Path) -> None:
+    file.symlink_to(file)
+    assert unreachable(file) == "Too many levels of symbolic links"
+
+
+@pytest.mark.parametrize("target", ["nowhere", "captured.toml.d"])
+def test_a_directory_of_drop_ins_that_leads_nowhere_is_no_missing_one(
+    file: Path, target: str
+) -> None:
+    directory = file.with_name("captured.toml.d")
+    directory.symlink_to(target)
+    assert unreachable(directory)
+
+
+def test_a_file_in_the_place_of_the_drop_ins_is_an_error(file: Path) -> None:
+    directory = file.with_name("captured.toml.d")
+    directory.touch()
+    assert unreachable(directory) == "Not a directory"
+
+
+def test_a_file_in_the_place_of_the_directory_is_an_error(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.touch()
+    monkeypatch.setattr(config, "DEFAULT_FILE", str(file / "captured.toml"))
+    assert unreachable(file / "captured.toml") == "Not a directory"
+
+
+def test_a_directory_that_is_a_link_to_nothing_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "etc").symlink_to("nowhere")
+    monkeypatch.setattr(config, "DEFAULT_FILE", str(tmp_path / "etc" / "captured.toml"))
+    with pytest.raises(UsageError):
+        load(None, {})
+
+
+def test_a_directory_that_is_missing_has_no_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "DEFAULT_FILE", str(tmp_path / "none" / "captured.toml"))
+    assert load(None, {}) == Config()
+
+
+@pytest.mark.parametrize("call", ["lstat", "listdir"])
+def test_what_may_not_be_looked_at_is_an_error_that_says_which_mode_helps(
+    file: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def forbid(path: str) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    file.with_name("captured.toml.d").mkdir()
+    monkeypatch.setattr(os, call, forbid)
+    with pytest.raises(UsageError) as caught:
+        load(None, {})
+    assert "Permission denied" in caught.value.reason
+    assert "755" in caught.value.hint
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+@pytest.mark.parametrize("shut", ["etc", "etc/captured.toml", "etc/captured.toml.d"])
+def test_a_user_who_cannot_reach_the_settings_does_not_start_without(
+    shut: str, tmp_path: Path
+) -> None:
+    tmp_path.chmod(0o755)
+    for parent in tmp_path.parents[:2]:
+        parent.chmod(0o755)
+    drop_in_directory = tmp_path / "etc" / "captured.toml.d"
+    drop_in_directory.mkdir(parents=True)
+    (tmp_path / "etc" / "captured.toml").touch()
+    (tmp_path / shut).chmod(0o600)
+    words = [sys.executable, "-c", _LOAD_AS_NOBODY, str(tmp_path / "etc" / "captured.toml")]
+    done = subprocess.run([*words, *sys.path], check=True, capture_output=True, text=True)
+    assert "Permission denied" in done.stdout
+
+
+# -- what is no file of settings --------------------------------------------------------------
+
+
+def test_a_pipe_is_not_waited_for(file: Path) -> None:
+    os.mkfifo(file)
+    with pytest.raises(UsageError) as caught:
+        load(None, {})
+    assert caught.value.reason == f"{file} is no regular file"
+
+
+def test_a_pipe_is_read_when_it_is_read_once(tmp_path: Path) -> None:
+    read_end, write_end = os.pipe()
+    os.write(write_end, b"buffers = 8\n")
+    os.close(write_end)
+    loaded = config.load(f"/dev/fd/{read_end}", {}, is_once=True)
+    os.close(read_end)
+    assert loaded.config.buffers == 8
+
+
+def test_a_drop_in_is_a_regular_file_in_any_case(file: Path) -> None:
+    os.mkfifo(drop_in(file, "10-x", "").with_name("20-pipe.toml"))
+    with pytest.raises(UsageError, match="is no regular file"):
+        config.load(None, {}, is_once=True)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"# " + b"x" * (1 << 18),
+        b"x = " + b"[" * 100_000,
+        b"buffers = " + b"1" * 5000,
+        b"linger = " + b"1" * 400,
+        b"buffers = 0x" + b"f" * 5000,
+    ],
+    ids=["size", "depth", "digits", "float", "hexadecimal"],
+)  # fmt: skip
+def test_what_no_daemon_could_hold_is_an_error_that_names_the_file(
+    file: Path, content: bytes
+) -> None:
+    file.write_bytes(content)
+    with pytest.raises(UsageError) as caught:
+        load(file, {})
+    assert str(file) in caught.value.reason
+
+
+# -- wrong values -----------------------------------------------------------------------------
 
 
 def test_an_unknown_key_is_an_error_that_names_file_and_key(file: Path) -> None:

@@ -60,12 +60,12 @@ def test_wrong_settings_are_told_and_those_built_in_taken(
 def test_settings_that_may_not_be_read_are_secret(
     seen: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(path: str, mode: str) -> None:  # as to a user; root may read every file
+    def refuse(path: str, flags: int) -> None:  # as to a user; root may read every file
         raise PermissionError(errno.EACCES, "Permission denied", path)
 
     file = tmp_path / "captured.toml"
     file.touch()
-    monkeypatch.setattr("captured.config.open", refuse, raising=False)
+    monkeypatch.setattr("captured.settingsfile.os.open", refuse)
     assert seen("--config", str(file))["settings"]["error"]["is_secret"] is True
 
 
