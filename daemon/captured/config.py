@@ -172,6 +172,11 @@ def _checked(origin: str, name: str, value: object) -> object:
 def _judged(setting: Setting, origin: str, name: str, value: object) -> object:
     # TOML and the command line both know what a whole number is; True is none.
     taken = float(value) if setting.kind is float and type(value) is int else value
-    if type(taken) is not setting.kind or not setting.allows(taken):
+    if type(taken) is not setting.kind or _ends_early(taken) or not setting.allows(taken):
         raise UsageError(f"{origin}: {name} {value!r} is not {setting.rule}", setting.help)
     return taken
+
+
+def _ends_early(value: object) -> bool:
+    """Whether the kernel and libraries would see less of a text than there is."""
+    return isinstance(value, str) and "\0" in value

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import math
+import os
 
 from capturectl.protocol import DEFAULT_SOCKET
 from capturectl.typed import Any, NamedTuple
 from captured import log
 from captured.capture.pool import MAXIMUM, MINIMUM
+from captured.drm.mode import parse_wish
 from captured.drm.modeset import is_wish
 from captured.server.access import allow_from_text, is_allow
 
@@ -18,6 +20,12 @@ if TYPE_CHECKING:
 
 _MOST_CLIENTS = 1024
 _LONGEST_S = 86400.0 * 365
+_WIDEST = 65535
+"""Pixels that struct drm_mode_modeinfo has room for, either way."""
+_FASTEST_HZ = 1000
+_LONGEST_PATH = 107
+"""Bytes in sun_path, unix(7)."""
+_LAST_FD = _LAST_PID = (1 << 31) - 1
 
 
 class Setting(NamedTuple):
@@ -51,6 +59,25 @@ def _between(least: float, most: float) -> Callable[[float], bool]:
     return lambda number: math.isfinite(number) and least <= number <= most
 
 
+def _can_be_lit(text: str) -> bool:
+    wish = parse_wish(text)
+    if wish is None:
+        return is_wish(text)
+    is_size = 0 < wish.width <= _WIDEST and 0 < wish.height <= _WIDEST
+    return is_size and (wish.refresh_hz is None or 0 < wish.refresh_hz <= _FASTEST_HZ)
+
+
+def _can_be_bound(path: str) -> bool:
+    return 0 < len(os.fsencode(path)) <= _LONGEST_PATH
+
+
+def _can_be_shared(text: str) -> bool:
+    if not _is(r"(([0-9]+:)?[0-9]+)?")(text):
+        return False
+    pid, _, fd = text.rpartition(":")
+    return int(fd or 0) <= _LAST_FD and 0 < int(pid or 1) <= _LAST_PID
+
+
 _SECONDS = "a number of seconds from 0 to a year"
 
 SETTINGS = {
@@ -68,7 +95,10 @@ SETTINGS = {
     "output": Setting(
         str, "NAME", "display to capture, such as HDMI-A-1 (empty: the first that is driven)"
     ),
-    "socket": Setting(str, "PATH", f"where clients connect (usually {DEFAULT_SOCKET})"),
+    "socket": Setting(
+        str, "PATH", f"where clients connect (usually {DEFAULT_SOCKET})",
+        f"a path of 1 to {_LONGEST_PATH} bytes", _can_be_bound,
+    ),
     "group": Setting(str, "NAME", "group whose members may connect (empty: root alone)"),
     "allow": Setting(
         dict, "[OUTPUT=]WHO,...[;...]",
@@ -83,7 +113,7 @@ SETTINGS = {
     ),
     "modeset": Setting(
         str, "keep|preferred|WxH[@HZ]", "what to do with a dark display: leave it, or light it",
-        "keep, preferred or WxH[@HZ]", is_wish,
+        "keep, preferred or WxH[@HZ]", _can_be_lit,
     ),
     "format": Setting(
         str, "FOURCC", "pixel format of the frames, such as XR24 (empty: the best there is)",
@@ -100,7 +130,7 @@ SETTINGS = {
     ),
     "share": Setting(
         str, "FD|PID:FD", "commit through another program's open card (empty: be master)",
-        "FD or PID:FD", _is(r"(([0-9]+:)?[0-9]+)?"),
+        "FD or PID:FD", _can_be_shared,
     ),
     "settle": Setting(
         float, "SEC", "pause between a fence and the next commit (unset: what the driver needs)",

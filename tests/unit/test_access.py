@@ -90,11 +90,25 @@ def test_users_and_groups_are_named_or_numbered() -> None:
     }
 
 
-@pytest.mark.parametrize("who", ["nobody-of-this-name", "@no-group-of-this-name", "-1", "1.5"])
+@pytest.mark.parametrize(
+    "who", ["nobody-of-this-name", "@no-group-of-this-name", "-1", "1.5", "4294967295"]
+)
 def test_an_unknown_name_is_a_mistake_in_the_settings(who: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_rules({"*": [who]})
     assert who.lstrip("@") in caught.value.reason
+
+
+@pytest.mark.parametrize("who", ["a\0b", "@a\0b"])
+def test_a_name_that_no_name_can_be_is_a_mistake_that_is_shown(who: str) -> None:
+    with pytest.raises(UsageError, match=r"'a\\x00b'"):
+        parse_rules({"*": [who]})
+
+
+def test_the_highest_number_is_a_users_and_a_groups() -> None:
+    highest = 4294967294
+    rules = parse_rules({"*": [str(highest), f"@{highest}"]})
+    assert rules == {"*": rule(highest, gids=(highest,))}
 
 
 @pytest.mark.parametrize(

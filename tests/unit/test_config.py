@@ -266,8 +266,14 @@ def test_a_drop_in_is_a_regular_file_in_any_case(file: Path) -> None:
         b"buffers = " + b"1" * 5000,
         b"linger = " + b"1" * 400,
         b"buffers = 0x" + b"f" * 5000,
+        b'card = "a\\u0000b"',
+        b'[allow]\n"*" = ["a\\u0000b"]',
+        b'[allow]\n"*" = ["@a\\u0000b"]',
+        b'[allow]\n"*" = ["%s"]' % (b"1" * 5000),
     ],
-    ids=["size", "depth", "digits", "float", "hexadecimal"],
+    ids=[
+        "size", "depth", "digits", "float", "hexadecimal", "nul", "user", "group", "uid",
+    ],
 )  # fmt: skip
 def test_what_no_daemon_could_hold_is_an_error_that_names_the_file(
     file: Path, content: bytes
@@ -328,6 +334,20 @@ def test_a_wrong_value_is_not_excused_by_a_later_file(file: Path) -> None:
         ("group", "nosuchgroup"),
         ("pattern", "1x1@1"),
         ("pattern", "640x480@0"),
+        ("modeset", "0x0"),
+        ("modeset", "1920x0"),
+        ("modeset", "1920x1080@0"),
+        ("modeset", "99999999999999999999x1@1"),
+        ("modeset", "1x1@" + "9" * 400),
+        ("socket", ""),
+        ("socket", "a\0b"),
+        ("socket", "/" + "x" * 107),
+        ("group", "a\0b"),
+        ("share", "99999999999:99999999999999"),
+        ("share", "3:2147483648"),
+        ("share", "0:3"),
+        ("allow", {"*": ["99999999999999999999"]}),
+        ("allow", {"*": ["@4294967295"]}),
     ],
 )
 def test_a_wrong_value_is_an_error_that_names_the_key(key: str, value: Any) -> None:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 ANY_OUTPUT = "*"
 """In the place of an output's name: every output that is not named."""
 _ROOT = 0
+_LAST = (1 << 32) - 2
+"""The highest user and group number; the one above means nobody at all, chown(2)."""
 
 
 class Rule(NamedTuple):
@@ -81,15 +83,26 @@ def _uid(name: str) -> int:
     import pwd
 
     if name.isdecimal():
-        return int(name)
+        return _number(name, "user")
     try:
         return pwd.getpwnam(name).pw_uid
-    except KeyError:
-        raise UsageError(f"allow: there is no user {name}", "a group begins with @") from None
+    except (KeyError, ValueError):  # the latter of what no name can have in it
+        reason = f"allow: there is no user {_shown(name)}"
+        raise UsageError(reason, "a group begins with @") from None
 
 
 def _gid(name: str) -> int:
-    return int(name) if name.isdecimal() else gid_of(name, "allow: ")
+    return _number(name, "group") if name.isdecimal() else gid_of(name, "allow: ")
+
+
+def _number(text: str, kind: str) -> int:
+    if len(text) > len(str(_LAST)) or (number := int(text)) > _LAST:
+        raise UsageError(f"allow: there is no {kind} {text}", f"numbers end at {_LAST}")
+    return number
+
+
+def _shown(name: str) -> str:
+    return name if name.isprintable() else ascii(name)
 
 
 def gid_of(name: str, where: str = "") -> int:
@@ -106,8 +119,8 @@ def gid_of(name: str, where: str = "") -> int:
 
     try:
         return grp.getgrnam(name).gr_gid
-    except KeyError:
-        reason = f"{where}there is no group {name}"
+    except (KeyError, ValueError):
+        reason = f"{where}there is no group {_shown(name)}"
         raise UsageError(reason, "groupadd it, or name another") from None
 
 
