@@ -40,15 +40,19 @@ class Reloader:
         self.current = current
 
     def reload(self) -> None:
-        """Read the settings; those that are wrong leave everything as it is."""
+        """Read the settings; those that are wrong leave everything as it is. Never raises."""
         try:
-            wanted = config.load(self._path, self._overrides).config
-            changed = _changed(self.current, wanted)
-            live = {name: value for name, value in changed.items() if SETTINGS[name].is_live}
-            self._apply(self.current._replace(**live))
+            self._reload()
         except CaptureError as error:
             log.error("the settings stay as they are: %s", error, code="reload-refused")
-            return
+        except Exception:  # clients are served all the same
+            log.exception("the settings stay as they are")
+
+    def _reload(self) -> None:
+        wanted = config.load(self._path, self._overrides).config
+        changed = _changed(self.current, wanted)
+        live = {name: value for name, value in changed.items() if SETTINGS[name].is_live}
+        self._apply(self.current._replace(**live))
         self.current = self.current._replace(**live)
         log.info("settings read; changed: %s", ", ".join(live) or "none", code="reloaded")
         if waiting := [name for name in changed if name not in live]:

@@ -91,6 +91,24 @@ def test_what_cannot_be_applied_is_refused(
     assert "the settings stay as they are: there is no group lab" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("error", [ValueError("mistake"), RecursionError(), MemoryError()])
+def test_whatever_goes_wrong_the_daemon_goes_on(
+    running: Running,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+) -> None:
+    def fail(settings: Config) -> None:
+        raise error
+
+    monkeypatch.setattr(running.reloader, "_apply", fail)
+    running.reload("linger = 9\n")
+    assert running.reloader.current.linger == 5.0
+    said = capsys.readouterr().err
+    assert said.startswith("captured: the settings stay as they are\n")
+    assert type(error).__name__ in said
+
+
 def test_after_wrong_settings_right_ones_are_taken(running: Running) -> None:
     running.reload("linger = -1")
     running.reload('linger = 9\noutput = "DP-1"\n')
