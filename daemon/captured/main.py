@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 
 _STREAM = 1
+_TASKS = "examine", "give_back", "show_config", "check_config"
+"""Options, in the order in which they count, that have the program end without serving."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -69,6 +71,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--examine", action="store_true",
         help="look at the cards, print what was seen as JSON, and end; `capturectl doctor` judges",
     )  # fmt: skip
+    parser.add_argument(
+        "--give-back", action="store_true",
+        help="take off the display what a daemon left there that could not end by itself, and end",
+    )  # fmt: skip
     parser.add_argument("--check-config", action="store_true", help="check the settings, and end")
     parser.add_argument("--version", action="version", version=f"captured {VERSION}")
     return parser
@@ -79,27 +85,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     options = vars(build_parser().parse_args(given)) if given else {}
     path = options.pop("config", None)
-    show, check, look = (
-        options.pop(name, False) for name in ("show_config", "check_config", "examine")
-    )
+    tasks = [name for name in _TASKS if options.pop(name, False)]
     try:
-        if look:
-            from captured.examine import examine  # what no daemon needs
-
-            return examine(path, options)
-        loaded = config.load(path, options, is_once=show or check)
-        if show:
-            return _show(loaded)
-        if check:
-            return 0
-        log.begin(loaded.config.log)
-        return _run(loaded.config, path, options)
+        if tasks:
+            return _do(tasks[0], path, options)
+        settings = config.load(path, options).config
+        log.begin(settings.log)
+        return _run(settings, path, options)
     except CaptureError as error:
         sys.stderr.write(f"captured: {error}\n")
         return error.exit_code
     except OSError as error:
         sys.stderr.write(f"captured: {error.filename or 'system'}: {error.strerror}\n")
         return 1
+
+
+def _do(task: str, path: str | None, options: Mapping[str, Any]) -> int:
+    """Do something else than being a daemon; what that needs, no daemon needs to load."""
+    _hear_sigterm()
+    if task == "examine":
+        from captured.examine import examine
+
+        return examine(path, options)
+    loaded = config.load(path, options, is_once=True)
+    if task == "give_back":
+        from captured.giveback import clean_up
+
+        return clean_up(loaded.config)
+    return _show(loaded) if task == "show_config" else 0
+
+
+def _hear_sigterm() -> None:
+    """Let SIGTERM through: the launcher blocks it until somebody knows what to do then."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 def _show(loaded: config.Loaded) -> int:
@@ -122,6 +140,7 @@ def _run(settings: config.Config, path: str | None, options: Mapping[str, Any]) 
         daemon = Daemon(output, settings, reactor, service)
         try:
             reactor.handle_signals((signal.SIGTERM, signal.SIGINT), daemon.asked_to_end)
+            _hear_sigterm()
             reloader = Reloader(path, options, settings, daemon.apply)
             reactor.handle_signals((signal.SIGHUP,), lambda _: reloader.reload())
             # What exists by now stays. A collection in the middle of a stream costs frames;

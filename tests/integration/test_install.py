@@ -38,6 +38,12 @@ SYSTEM_FILES = {
     "share/doc/captured/LICENSE",
     "share/doc/captured/drop-ins/realtime.conf",
 }
+_SAY_WHAT_IS_BLOCKED = """
+import signal
+blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+def main():
+    print("blocked:", *(number.name for number in blocked))
+"""
 
 
 def make(target: str, prefix: Path | str, destdir: Path | str = "") -> None:
@@ -123,6 +129,12 @@ def test_nothing_names_the_place_where_it_was_built(staged: Path, tmp_path: Path
         if path.is_file() and any(trace in path.read_bytes() for trace in traces)
     ]
     assert named == []
+
+
+def test_the_daemons_launcher_blocks_sigterm_before_anything_is_imported(prefix: Path) -> None:
+    (prefix / "lib/captured/captured/main.py").write_text(_SAY_WHAT_IS_BLOCKED)
+    done = subprocess.run([prefix / "sbin/captured"], capture_output=True, text=True, check=True)
+    assert done.stdout == "blocked: SIGTERM\n"
 
 
 def test_units_and_launchers_name_the_prefix(staged: Path) -> None:

@@ -18,7 +18,14 @@ from PIL import Image
 import capturectl as library
 from capturectl import protocol
 from tests.support import scripted
-from tests.support.processes import PROJECT, DaemonProcess, capturectl, captured, wait_until
+from tests.support.processes import (
+    PROJECT,
+    DaemonProcess,
+    bare_command,
+    capturectl,
+    captured,
+    wait_until,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -172,6 +179,30 @@ def test_the_c_client_refuses_what_it_does_not_know(
     with scripted.scripted(tmp_path / "s", *picture, pixels=(bytes(16),)) as fake:
         done = subprocess.run([c_client, fake.path], capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (1, b"")
+
+
+@pytest.mark.slow
+def test_a_sigterm_that_is_blocked_during_the_start_is_heard_when_all_is_ready(
+    tmp_path: Path,
+) -> None:
+    words = ["env", "--block-signal=TERM", "bash", "-c", 'kill -TERM $$; exec "$@"', "bash"]
+    words += [*bare_command(), "--pattern", "640x480", "--socket", str(tmp_path / "s")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, "ready on" in done.stderr) == (0, True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["--show-config", "--check-config", "--examine", "--give-back"])
+def test_what_serves_nobody_is_ended_by_a_sigterm_at_once(task: str) -> None:
+    words = ["env", "--block-signal=TERM", "bash", "-c", 'kill -TERM $$; exec "$@"', "bash"]
+    done = subprocess.run([*words, *bare_command(), task], timeout=30, check=False)
+    assert done.returncode == -signal.SIGTERM
+
+
+@pytest.mark.slow
+def test_there_is_nothing_to_give_back_of_a_test_picture() -> None:
+    done = captured("--give-back", "--pattern", "640x480")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.slow

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,7 +31,6 @@ from tests.support.units import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from tests.support.processes import SceneProcess
 
@@ -276,6 +277,43 @@ def test_the_display_that_a_former_daemon_lit_is_put_out_by_the_one_that_stops(
     systemctl("stop", "captured.service")
     assert not kernel.is_active()
     assert not kernel.is_attached()
+    assert kernel.framebuffer_ids() == []
+
+
+def is_begun(service: Service, killed: int) -> bool:
+    return service.pid not in {0, killed}
+
+
+def is_python(service: Service, killed: int) -> bool:
+    with contextlib.suppress(OSError):  # it came and went
+        return is_begun(service, killed) and "python" in str(
+            Path(f"/proc/{service.pid}/exe").readlink()
+        )
+    return False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param(lambda *_: True, id="none yet"),
+        pytest.param(is_begun, id="not yet Python"),
+        pytest.param(is_python, id="Python"),
+    ],
+)
+def test_a_stop_while_the_next_daemon_starts_gives_the_display_back(
+    service: Service,
+    watchers: Callable[..., list[Watcher]],
+    moment: Callable[[Service, int], bool],
+) -> None:
+    service.install("--linger", "60", "--modeset", "640x480")
+    watchers(1)
+    killed = service.pid
+    kill(service)
+    wait_until(lambda: moment(service, killed), "the moment has come")
+    systemctl("stop", "captured.socket", "captured.service")
+    assert not kernel.is_attached()
+    assert not kernel.is_active()
     assert kernel.framebuffer_ids() == []
 
 
