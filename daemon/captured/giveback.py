@@ -1,14 +1,21 @@
 # SPDX-License-Identifier: MIT
-"""Gives a display back where no daemon is going to."""
+"""Gives a display back where no daemon is going to: the last one could not, or the next cannot."""
 
 from __future__ import annotations
 
+import contextlib
+
+from capturectl.fourcc import fourcc_name
+from captured import log, notify
+from captured.config import Config
+from captured.main import Daemon, build_output
 from captured.output import WritebackOutput
 from captured.reactor import Reactor
+from captured.service import Service
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from captured.config import Config
+    from captured.handover.records import OutputRecord
 
 
 def clean_up(settings: Config) -> int:
@@ -28,3 +35,33 @@ def clean_up(settings: Config) -> int:
         finally:
             output.close()
     return 0
+
+
+def give_back_kept() -> None:
+    """End what a former daemon left with the service manager: clients, pool, display.
+
+    For a daemon that cannot start. It goes on as it would have, with what that one captured for
+    settings, and ends at once. What goes wrong is logged: there is an error to end with already.
+    """
+    try:
+        with contextlib.closing(Service(notify.receive())) as service:
+            if service.estate is not None and service.estate.output is not None:
+                _go_on_and_end(service, _settings_of(service.estate.output))
+    except Exception:
+        log.exception("the display stays as the former daemon left it")
+
+
+def _settings_of(kept: OutputRecord) -> Config:
+    return Config(
+        card=kept.card, output=kept.name, format=fourcc_name(kept.fourcc),
+        buffers=len(kept.slots), missing="end",
+    )  # fmt: skip
+
+
+def _go_on_and_end(service: Service, settings: Config) -> None:
+    with Reactor() as reactor:
+        daemon = Daemon(build_output(settings, reactor, service), settings, reactor, service)
+        try:
+            daemon.go_on()
+        finally:
+            daemon.close()

@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if tasks:
             return _do(tasks[0], path, options)
-        settings = config.load(path, options).config
+        settings = _load(path, options)
         log.begin(settings.log)
         return _run(settings, path, options)
     except CaptureError as error:
@@ -115,6 +115,17 @@ def _do(task: str, path: str | None, options: Mapping[str, Any]) -> int:
     return _show(loaded) if task == "show_config" else 0
 
 
+def _load(path: str | None, options: Mapping[str, Any]) -> config.Config:
+    """Read the settings; where they are wrong, what a former daemon left is given back."""
+    try:
+        return config.load(path, options).config
+    except CaptureError:
+        from captured.giveback import give_back_kept
+
+        give_back_kept()
+        raise
+
+
 def _hear_sigterm() -> None:
     """Let SIGTERM through: the launcher blocks it until somebody knows what to do then."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
@@ -136,7 +147,7 @@ def _run(settings: config.Config, path: str | None, options: Mapping[str, Any]) 
     with contextlib.ExitStack() as stack:
         service = stack.enter_context(contextlib.closing(Service(notify.receive())))
         reactor = stack.enter_context(Reactor())
-        output = _build_output(settings, reactor, service)
+        output = build_output(settings, reactor, service)
         daemon = Daemon(output, settings, reactor, service)
         try:
             reactor.handle_signals((signal.SIGTERM, signal.SIGINT), daemon.asked_to_end)
@@ -158,7 +169,7 @@ def _run(settings: config.Config, path: str | None, options: Mapping[str, Any]) 
     return 0
 
 
-def _build_output(
+def build_output(
     settings: config.Config, reactor: Reactor, service: Service
 ) -> WritebackOutput | PatternOutput:
     """Build what the settings name."""
@@ -221,7 +232,7 @@ class Daemon:
         Raises:
             CaptureError: The socket cannot be made.
         """
-        is_awaited = self._service.begin(self._output, self._hub)
+        is_awaited = self.go_on()
         inherited = self._service.take_socket()
         self._listener = Listener(
             self._settings.socket, self._reactor, self._accept, self._settings.group, inherited
@@ -229,6 +240,14 @@ class Daemon:
         log.info("ready on %s", self._settings.socket, code="ready")
         self._service.ready(self._reactor, self._hub, self._describe)
         return is_awaited
+
+    def go_on(self) -> bool:
+        """Go on where a former daemon stopped, or clean up after it; nobody is served yet.
+
+        Returns:
+            Whether clients of the former daemon wait for frames.
+        """
+        return self._service.begin(self._output, self._hub)
 
     def apply(self, settings: config.Config) -> None:
         """Change what can change while the daemon runs: see `Setting.is_live`.

@@ -18,7 +18,7 @@ import pytest
 import capturectl as library
 from tests.support import kernel
 from tests.support.processes import PROJECT, program, wait_until
-from tests.support.service import SOCKET, systemctl
+from tests.support.service import SETTINGS, SOCKET, settle, systemctl
 from tests.support.units import (
     Crowd,
     KernelLog,
@@ -74,6 +74,14 @@ def watchers() -> Iterator[Callable[..., list[Watcher]]]:
     yield start
     for watcher in running:
         watcher.__exit__(None, None, None)
+
+
+@pytest.fixture
+def wrong_settings() -> Iterator[Callable[[], None]]:
+    """Make the settings of the next daemon wrong."""
+    yield lambda: settle("bufers = 3\n")
+    SETTINGS.unlink(missing_ok=True)
+    systemctl("reset-failed", is_checked=False)
 
 
 def kill(service: Service) -> None:
@@ -312,6 +320,23 @@ def test_a_stop_while_the_next_daemon_starts_gives_the_display_back(
     kill(service)
     wait_until(lambda: moment(service, killed), "the moment has come")
     systemctl("stop", "captured.socket", "captured.service")
+    assert not kernel.is_attached()
+    assert not kernel.is_active()
+    assert kernel.framebuffer_ids() == []
+
+
+@pytest.mark.slow
+def test_a_restart_with_wrong_settings_says_goodbye_and_gives_the_display_back(
+    service: Service, watchers: Callable[..., list[Watcher]], wrong_settings: Callable[[], None]
+) -> None:
+    service.install("--linger", "60", "--modeset", "640x480")
+    (watcher,) = watchers(1)
+    wrong_settings()
+    systemctl("restart", "captured.service", is_checked=False)
+    assert "the daemon is stopping" in str(watcher.wait_for_error())
+    wait_until(lambda: service.show("ActiveState") == "failed", "it gives up")
+    assert service.show("ExecMainStatus") == "2"
+    assert "there is no setting bufers" in journal()
     assert not kernel.is_attached()
     assert not kernel.is_active()
     assert kernel.framebuffer_ids() == []
