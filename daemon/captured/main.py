@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 
 _STREAM = 1
+_PROVEN_NS = 10_000_000_000
+"""A daemon that has run for so long can go on with what there is."""
 _TASKS = "examine", "give_back", "show_config", "check_config"
 """Options, in the order in which they count, that have the program end without serving."""
 
@@ -160,12 +162,32 @@ def _run(settings: config.Config, path: str | None, options: Mapping[str, Any]) 
                 gc.collect()
             gc.freeze()
             gc.disable()
-            reactor.run()
+            status = _turn(reactor, service)
         finally:
             daemon.close()
         if daemon.is_restarting:
             sys.stderr.flush()
             os._exit(0)  # the interpreter's own end would cost some frames
+    return status
+
+
+def _turn(reactor: Reactor, service: Service) -> int:
+    """Run the loop to its end; return the exit status.
+
+    A mistake of ours is left to the next daemon with everything else, as SIGKILL leaves it. Where
+    this one has made it at once, that may be for what it was left: clients are told then, and the
+    next one begins afresh.
+    """
+    begun_ns = reactor.now_ns()
+    try:
+        reactor.run()
+    except Exception:
+        is_left = service.is_kept and reactor.now_ns() - begun_ns >= _PROVEN_NS
+        log.exception("ended by a mistake; %s", "the next goes on" if is_left else "all is let go")
+        if is_left:
+            sys.stderr.flush()
+            os._exit(1)
+        return 1
     return 0
 
 

@@ -44,6 +44,11 @@ class Service:
         self._keeper: Keeper | None = None
         self._status: StatusLine | None = None
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether a next daemon could go on where this one stops."""
+        return self._keeper is not None
+
     def take_socket(self) -> OwnedFd | None:
         """Give the activation socket away, if there is one."""
         return self.listening.pop(0) if self.listening else None
@@ -82,7 +87,7 @@ class Service:
     def ask_whether_restart(self, reactor: Reactor, answered: Callable[[bool], None]) -> None:
         """Find out what the end that is asked for is for; call back with it."""
         self.notifier.stopping()
-        if self._keeper is None:
+        if not self.is_kept:
             answered(False)
         else:
             from captured.handover.stop import StopQuestion  # a start has no time for it

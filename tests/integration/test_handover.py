@@ -14,15 +14,28 @@ import pytest
 import capturectl as library
 from capturectl import protocol
 from tests.support.manager import Manager
-from tests.support.processes import capturectl, wait_until
+from tests.support.processes import BareDaemon, bare_command, capturectl, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.support.processes import BareDaemon
-
 PATTERN = ("--pattern", "640x480@60")
+
+
+class MistakenDaemon(BareDaemon):
+    """A daemon that makes a mistake when it hears SIGHUP, and does so soon after its start."""
+
+    first = "import captured.reload; captured.reload.Reloader.reload = lambda self: 1 / 0"
+
+    def _command(self) -> list[str]:
+        return bare_command(self.first)
+
+
+class LateMistakenDaemon(MistakenDaemon):
+    """The same; it counts as having run for long."""
+
+    first = f"{MistakenDaemon.first}; import captured.main; captured.main._PROVEN_NS = 0"
 
 
 @pytest.fixture
@@ -152,6 +165,32 @@ def test_a_stop_leaves_nothing_with_the_manager(manager: Manager) -> None:
         stream = client.stream()
         next(stream).release()
         daemon.end()
+        with pytest.raises(library.CaptureLostError, match="stopping"):
+            list(stream)
+    manager.hear()
+    assert manager.store == {}
+
+
+@pytest.mark.slow
+def test_a_mistake_in_the_loop_is_no_more_than_a_gap(manager: Manager) -> None:
+    manager.kind = LateMistakenDaemon
+    first = manager.start(*PATTERN)
+    with first, library.connect(str(manager.path)) as client, client.stream(timeout=10) as stream:
+        next(stream).release()
+        assert first.end(signal.SIGHUP) == 1
+        assert "ZeroDivisionError" in first.log()
+        with manager.start(*PATTERN):
+            assert any(frame.buffer_id[0] == 2 for frame in stream), "a frame of the next daemon"
+            assert client.statistics().reconnected == 0
+
+
+@pytest.mark.slow
+def test_a_mistake_soon_after_the_start_leaves_nothing_to_make_it_again(manager: Manager) -> None:
+    manager.kind = MistakenDaemon
+    with manager.start(*PATTERN) as daemon, library.connect(str(manager.path)) as client:
+        stream = client.stream()
+        next(stream).release()
+        assert daemon.end(signal.SIGHUP) == 1
         with pytest.raises(library.CaptureLostError, match="stopping"):
             list(stream)
     manager.hear()

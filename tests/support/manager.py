@@ -33,6 +33,8 @@ class Manager:
         self.notified.bind(str(directory / "notify"))
         self.notified.settimeout(0)
         self.messages: list[str] = []
+        self.kind: type[BareDaemon] = BareDaemon
+        """Of the daemons that it starts."""
         self.store: dict[str, int] = {}
 
     def start(self, *arguments: str, **environment: str) -> BareDaemon:
@@ -49,7 +51,7 @@ class Manager:
         } | environment  # fmt: skip
         words = [f"{name}={value}" for name, value in env.items()]
         try:
-            return BareDaemon(
+            return self.kind(
                 self.path, *arguments, prefix=["env", *words, "bash", "-c", _START, "bash"],
                 pass_fds=tuple(spare),
             )  # fmt: skip

@@ -147,10 +147,10 @@ class BareDaemon(DaemonProcess):
         return bare_command()
 
 
-def bare_command() -> list[str]:
-    """Return the command of a `BareDaemon`."""
+def bare_command(first: str = "") -> list[str]:
+    """Return the command of a `BareDaemon`; what it is to do first is Python."""
     start = (
-        f"import sys; sys.path[:0] = [{str(PROJECT)!r}, {str(PROJECT / 'daemon')!r}]; "
+        f"import sys; sys.path[:0] = [{str(PROJECT)!r}, {str(PROJECT / 'daemon')!r}]\n{first}\n"
         "from captured.main import main; sys.exit(main())"
     )
     return [sys.executable, "-I", "-S", "-c", start]
