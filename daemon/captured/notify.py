@@ -27,6 +27,8 @@ _VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE",
               "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")  # fmt: skip
 _STORE_SIZE = 512
 """Descriptors that we let the manager keep where it does not say how many it will."""
+_MOST_DIGITS = 20
+"""Of a number of 64 bits."""
 
 
 class Notifier:
@@ -123,19 +125,31 @@ def receive(environment: MutableMapping[str, str] = os.environ) -> Received:
     """
     found = {name: environment.pop(name, "") for name in _VARIABLES}
     watches_us = found["WATCHDOG_PID"] in {"", str(os.getpid())}
-    microseconds = int(found["WATCHDOG_USEC"] or 0) if watches_us else 0
+    microseconds = _number(found, "WATCHDOG_USEC") if watches_us else 0
     return Received(
         Notifier(found["NOTIFY_SOCKET"]),
         list(_received_fds(found)),
         microseconds / 1e6,
-        int(found["FDSTORE"] or _STORE_SIZE),
+        _number(found, "FDSTORE", _STORE_SIZE),
     )
+
+
+def _number(found: dict[str, str], name: str, default: int = 0) -> int:
+    """Return what a variable says, or the default when that is nothing, or no number."""
+    text = found[name]
+    if text.isdecimal() and len(text) <= _MOST_DIGITS:
+        return int(text)
+    if text:
+        from captured import log  # managers know what a number is
+
+        log.warning("%s=%s does not count: it is no number", name, text)
+    return default
 
 
 def _received_fds(found: dict[str, str]) -> list[OwnedFd]:
     if found["LISTEN_PID"] != str(os.getpid()):
         return []
-    count = int(found["LISTEN_FDS"] or 0)
+    count = _number(found, "LISTEN_FDS")
     names = found["LISTEN_FDNAMES"].split(":") if found["LISTEN_FDNAMES"] else []
     fds = []
     for place in range(count):

@@ -125,6 +125,19 @@ def test_a_watchdog_that_watches_another_process_is_not_fed() -> None:
     assert receive({"WATCHDOG_USEC": "5000000", "WATCHDOG_PID": "1"}).watchdog_s == 0
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["WATCHDOG_USEC", "FDSTORE", "LISTEN_FDS"],
+)
+@pytest.mark.parametrize("text", ["many", "-1", "1.5", "9" * 5000])
+def test_what_is_no_number_does_not_count_and_is_said(
+    name: str, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    received = receive({name: text, "LISTEN_PID": str(os.getpid())})
+    assert received[1:] == receive({})[1:]
+    assert f"{name}={text} does not count" in capsys.readouterr().err
+
+
 def test_a_daemon_that_was_started_by_hand_has_received_nothing() -> None:
     received = receive({})
     assert not received.notifier
