@@ -3,14 +3,30 @@
 
 from __future__ import annotations
 
+import os
+from typing import TYPE_CHECKING
+
 import pytest
 
+from capturectl.errors import NotAllowedError
 from tests.support import service
 from tests.support.processes import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.slow
 
 BASE = 'modeset = "preferred"\n'
+
+
+@pytest.fixture
+def shut() -> Iterator[Path]:
+    """The directory of the settings, to be shut and opened again."""
+    directory = service.SETTINGS.parent
+    yield directory
+    directory.chmod(0o755)
 
 
 def reloaded(count: int = 1) -> None:
@@ -51,11 +67,46 @@ def test_wrong_settings_fail_the_reload_and_change_nothing(running: None, text: 
     reloaded()
 
 
-def test_wrong_settings_that_only_the_signal_brings_are_refused_too(running: None) -> None:
-    service.settle('linger = "long"')
+@pytest.mark.parametrize(
+    "text",
+    [
+        'linger = "long"',
+        '[allow]\n"*" = ["a\\u0000b"]',
+        f"x = {'[' * 100_000}",
+        f"quota = {'1' * 5000}",
+        f"linger = {'1' * 400}",
+    ],
+    ids=["kind", "nul", "depth", "digits", "float"],
+)
+def test_wrong_settings_that_only_the_signal_brings_are_refused_too(
+    running: None, text: str
+) -> None:
+    service.settle(text)
     service.systemctl("kill", "--signal=HUP", "captured.service")
     wait_until(lambda: service.entries("CAPTURED_CODE=reload-refused"), "it is refused")
     assert service.capturectl_as(service.INSIDE, "snapshot", "/tmp/shot.png").returncode == 0
+
+
+def test_a_pipe_in_the_place_of_the_file_is_refused_and_not_waited_for(running: None) -> None:
+    service.SETTINGS.unlink()
+    os.mkfifo(service.SETTINGS)
+    service.systemctl("kill", "--signal=HUP", "captured.service")
+    wait_until(lambda: service.entries("CAPTURED_CODE=reload-refused"), "it is refused")
+    assert service.capturectl_as(service.INSIDE, "snapshot", "/tmp/shot.png").returncode == 0
+
+
+def test_settings_that_cannot_be_reached_let_nobody_in(running: None, shut: Path) -> None:
+    service.settle(f'{BASE}[allow]\n"*" = ["root"]\n')
+    service.systemctl("reload", "captured.service")
+    reloaded()
+    shut.chmod(0o700)
+    done = service.run("systemctl", "reload", "captured.service", is_checked=False)
+    assert done.returncode == 1
+    denied = service.capturectl_as(service.INSIDE, "snapshot", "/tmp/shot.png")
+    assert denied.returncode == NotAllowedError.exit_code
+    service.systemctl("restart", "captured.service", is_checked=False)
+    wait_until(lambda: service.show("ActiveState") == "failed", "it does not start without")
+    assert service.show("ExecMainStatus") == "2"
 
 
 def test_wrong_settings_at_the_start_are_no_reason_to_try_again(stopped: None) -> None:
