@@ -23,11 +23,9 @@ from captured.server.limits import ClientLimits
 from captured.server.listener import Listener
 from captured.server.session import Session
 from captured.service import Service
-from captured.settings import SETTINGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Mapping, Sequence
     from typing import Any
 
@@ -40,57 +38,15 @@ if TYPE_CHECKING:
 _STREAM = 1
 _PROVEN_NS = 10_000_000_000
 """A daemon that has run for so long can go on with what there is."""
-_TASKS = "examine", "give_back", "show_config", "check_config"
-"""Options, in the order in which they count, that have the program end without serving."""
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Return the command line; every option is a setting of captured.toml."""
-    import argparse  # not for a service, whose settings are in the file
-
-    parser = argparse.ArgumentParser(
-        prog="captured",
-        description="Capture what is on a display through its writeback connector, "
-        "and hand the frames to clients over a Unix socket.",
-        epilog="Exit status: 0 stopped by a signal, 1 failed, 2 usage, "
-        "4 nothing to capture with, 7 not allowed.",
-    )
-    parser.add_argument(
-        "--config",
-        metavar="FILE",
-        help=f"settings (default: {config.DEFAULT_FILE}, if it is there)",
-    )
-    for name, setting in SETTINGS.items():
-        parser.add_argument(
-            f"--{name}", type=setting.from_text or setting.kind, metavar=setting.metavar,
-            default=argparse.SUPPRESS, help=setting.help,
-        )  # fmt: skip
-    parser.add_argument(
-        "--show-config", action="store_true",
-        help="check the settings, print them and where each came from as JSON, and end",
-    )  # fmt: skip
-    parser.add_argument(
-        "--examine", action="store_true",
-        help="look at the cards, print what was seen as JSON, and end; `capturectl doctor` judges",
-    )  # fmt: skip
-    parser.add_argument(
-        "--give-back", action="store_true",
-        help="take off the display what a daemon left there that could not end by itself, and end",
-    )  # fmt: skip
-    parser.add_argument("--check-config", action="store_true", help="check the settings, and end")
-    parser.add_argument("--version", action="version", version=f"captured {VERSION}")
-    return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the daemon until SIGTERM or SIGINT; return its exit status."""
     given = sys.argv[1:] if arguments is None else arguments
-    options = vars(build_parser().parse_args(given)) if given else {}
-    path = options.pop("config", None)
-    tasks = [name for name in _TASKS if options.pop(name, False)]
+    task, path, options = _read(given) if given else ("", None, {})
     try:
-        if tasks:
-            return _do(tasks[0], path, options)
+        if task:
+            return _do(task, path, options)
         settings = _load(path, options)
         log.begin(settings.log)
         return _run(settings, path, options)
@@ -102,19 +58,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+def _read(arguments: Sequence[str]) -> tuple[str, str | None, dict[str, Any]]:
+    from captured.commandline import read  # argparse is not for a service, which has a file
+
+    return read(arguments)
+
+
 def _do(task: str, path: str | None, options: Mapping[str, Any]) -> int:
-    """Do something else than being a daemon; what that needs, no daemon needs to load."""
+    from captured.tasks import do  # what no daemon needs
+
     _hear_sigterm()
-    if task == "examine":
-        from captured.examine import examine
-
-        return examine(path, options)
-    loaded = config.load(path, options, is_once=True)
-    if task == "give_back":
-        from captured.giveback import clean_up
-
-        return clean_up(loaded.config)
-    return _show(loaded) if task == "show_config" else 0
+    return do(task, path, options)
 
 
 def _load(path: str | None, options: Mapping[str, Any]) -> config.Config:
@@ -131,18 +85,6 @@ def _load(path: str | None, options: Mapping[str, Any]) -> config.Config:
 def _hear_sigterm() -> None:
     """Let SIGTERM through: the launcher blocks it until somebody knows what to do then."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-
-
-def _show(loaded: config.Loaded) -> int:
-    """Print the settings for `capturectl config`."""
-    import json
-
-    settings = [
-        {"name": name, "value": value, "origin": loaded.origins.get(name, "built in")}
-        for name, value in loaded.config._asdict().items()
-    ]
-    sys.stdout.write(json.dumps({"schema": "captured/1/config", "settings": settings}) + "\n")
-    return 0
 
 
 def _run(settings: config.Config, path: str | None, options: Mapping[str, Any]) -> int:

@@ -13,8 +13,8 @@ from capturectl.cli.describe import Argument, Command, describe, shared_options
 from capturectl.cli.helptext import table_entry
 from capturectl.protocol import DEFAULT_SOCKET
 from capturectl.version import VERSION
+from captured.commandline import build_parser
 from captured.config import DEFAULT_FILE, Config
-from captured.main import build_parser
 from captured.settings import SETTINGS
 from docs.man import markdown
 from docs.man.roff import Page, bold, italic

@@ -12,7 +12,7 @@ import pytest
 from capturectl import errors, protocol
 from capturectl.cli import commands
 from capturectl.cli.parser import arguments_of, build_parser, command_parsers
-from captured.main import build_parser as daemon_parser
+from captured.commandline import build_parser as daemon_parser
 from captured.settings import SETTINGS
 from docs.man import markdown, pages, roff
 
