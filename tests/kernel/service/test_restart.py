@@ -325,6 +325,29 @@ def test_a_stop_while_the_next_daemon_starts_gives_the_display_back(
     assert kernel.framebuffer_ids() == []
 
 
+def blocks_sigterm(service: Service, killed: int) -> bool:
+    with contextlib.suppress(OSError):  # it came and went
+        status = Path(f"/proc/{service.pid}/status").read_text()
+        blocked = int(status.partition("SigBlk:")[2].split()[0], 16)
+        return is_python(service, killed) and bool(blocked >> signal.SIGTERM - 1 & 1)
+    return False
+
+
+@pytest.mark.slow
+def test_a_daemon_that_is_stopped_before_its_loop_runs_ends_as_any_other(
+    service: Service, watchers: Callable[..., list[Watcher]]
+) -> None:
+    service.install("--linger", "60", "--modeset", "640x480")
+    (watcher,) = watchers(1)
+    killed = service.pid
+    kill(service)
+    wait_until(lambda: blocks_sigterm(service, killed), "its launcher has begun")
+    systemctl("stop", "captured.service")
+    assert not kernel.is_attached()
+    assert not kernel.is_active()
+    assert "the daemon is stopping" in str(watcher.wait_for_error())
+
+
 @pytest.mark.slow
 def test_a_restart_with_wrong_settings_says_goodbye_and_gives_the_display_back(
     service: Service, watchers: Callable[..., list[Watcher]], wrong_settings: Callable[[], None]
