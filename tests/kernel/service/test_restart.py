@@ -18,7 +18,7 @@ import pytest
 import capturectl as library
 from tests.support import kernel
 from tests.support.processes import PROJECT, program, wait_until
-from tests.support.service import SETTINGS, SOCKET, settle, systemctl
+from tests.support.service import SETTINGS, SOCKET, drop_in, settle, systemctl, take_back
 from tests.support.units import (
     Crowd,
     KernelLog,
@@ -81,6 +81,15 @@ def wrong_settings() -> Iterator[Callable[[], None]]:
     """Make the settings of the next daemon wrong."""
     yield lambda: settle("bufers = 3\n")
     SETTINGS.unlink(missing_ok=True)
+    systemctl("reset-failed", is_checked=False)
+
+
+@pytest.fixture
+def no_second_start(service: Service) -> Iterator[None]:
+    """Let systemd give the service up when it ends."""
+    drop_in("unit", "[Unit]\nStartLimitIntervalSec=60\nStartLimitBurst=1\n")
+    yield
+    take_back("unit")
     systemctl("reset-failed", is_checked=False)
 
 
@@ -346,6 +355,18 @@ def test_a_daemon_that_is_stopped_before_its_loop_runs_ends_as_any_other(
     assert not kernel.is_attached()
     assert not kernel.is_active()
     assert "the daemon is stopping" in str(watcher.wait_for_error())
+
+
+@pytest.mark.slow
+def test_a_service_that_systemd_gives_up_leaves_the_display_as_it_was_found(
+    service: Service, watchers: Callable[..., list[Watcher]], no_second_start: None
+) -> None:
+    service.install("--linger", "60", "--modeset", "640x480")
+    watchers(1)
+    kill(service)
+    wait_until(lambda: service.show("ActiveState") == "failed", "it is given up")
+    wait_until(lambda: not kernel.is_attached(), "the connector is taken off")
+    wait_until(lambda: not kernel.is_active(), "the display is put out")
 
 
 @pytest.mark.slow
