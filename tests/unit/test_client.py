@@ -732,7 +732,7 @@ def test_a_frame_that_was_looked_at_can_be_released_after_the_client_closed(
 ) -> None:
     send_picture(daemon, pixels)
     picture = client.snapshot()
-    _ = picture.array
+    assert picture.array.size
     client.close()
     picture.release()
     assert not picture
@@ -753,7 +753,7 @@ def test_a_frame_that_was_looked_at_cannot_be_looked_at_after_the_client_closed(
 ) -> None:
     send_picture(daemon, pixels)
     picture = client.snapshot()
-    _ = picture.array
+    assert picture.array.size
     client.close()
     with pytest.raises(errors.CaptureClosedError):
         _ = picture.array
