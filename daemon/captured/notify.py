@@ -9,7 +9,6 @@ from __future__ import annotations
 import _socket as socket  # as in capturectl.transport
 import array
 import os
-import time
 
 from capturectl.fd import OwnedFd
 from capturectl.typed import NamedTuple
@@ -72,12 +71,8 @@ class Notifier:
         return True
 
     def ready(self) -> None:
-        """The start, or a reload, is done."""
+        """The start is done."""
         self.tell("READY=1")
-
-    def reloading(self) -> None:
-        """A reload begins; `ready` ends it."""
-        self.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
         """The end begins."""

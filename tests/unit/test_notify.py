@@ -56,14 +56,6 @@ def test_what_is_told_is_one_datagram_of_lines(ear: Ear, notifier: Notifier) -> 
     assert ear.heard() == ["READY=1", "STATUS=card0 HDMI-A-1", "STOPPING=1"]
 
 
-def test_a_reload_says_when_it_began(ear: Ear, notifier: Notifier) -> None:
-    notifier.reloading()
-    (message,) = ear.heard()
-    first, second = message.split("\n")
-    assert first == "RELOADING=1"
-    assert int(second.removeprefix("MONOTONIC_USEC=")) > 0
-
-
 def test_a_stored_descriptor_is_the_same_file_and_is_not_polled(
     ear: Ear, notifier: Notifier
 ) -> None:
