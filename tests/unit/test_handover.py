@@ -568,6 +568,17 @@ def test_a_client_whose_socket_was_not_kept_is_forgotten(world: World) -> None:
     assert daemon.state.session(0).load() == b""
 
 
+def test_a_client_that_nobody_goes_on_with_sees_the_end_before_the_manager_lets_go(
+    world: World,
+) -> None:
+    client = world.client()
+    world.daemon.state.session(0).clear()
+    with world.store.fds["client-1"].duplicate():
+        world.next_daemon()
+        client.read()
+        assert client.hung_up
+
+
 def test_more_clients_than_the_manager_keeps_are_served_all_the_same(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import _socket as socket  # as in capturectl.transport
+import contextlib
 import os
 import stat
 
@@ -107,15 +108,29 @@ def sort(fds: list[OwnedFd], notifier: Notifier) -> tuple[list[OwnedFd], Estate 
 def _let_go(fds: dict[str, OwnedFd], notifier: Notifier) -> None:
     while fds:
         name, fd = fds.popitem()
+        if _is_socket(fd.fileno()):
+            _hang_up(fd.fileno())
         fd.close()
         notifier.forget(name)
 
 
+def _hang_up(fd: int) -> None:
+    """Let a client see the end now, and not when the manager has closed its socket as well."""
+    sock = socket.socket(fileno=fd)
+    with contextlib.suppress(OSError):  # it has left
+        sock.shutdown(socket.SHUT_RDWR)
+    sock.detach()
+
+
 def _listens(fd: int) -> bool:
-    if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+    if not _is_socket(fd):
         return False
     sock = socket.socket(fileno=fd)
     try:
         return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
     finally:
         sock.detach()
+
+
+def _is_socket(fd: int) -> bool:
+    return stat.S_ISSOCK(os.fstat(fd).st_mode)
