@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def keep(name: str, card: Card, source: WritebackSource, pool: Pool) -> Keepsake | None:
     """Say what there is to keep of a display; None when it cannot be kept.
 
-    Ownership: the card's fd in it is borrowed.
+    Ownership: the card in it is borrowed.
     """
     if card.is_shared or len(card.path) > MOST_PATH:
         return None
@@ -35,7 +35,7 @@ def keep(name: str, card: Card, source: WritebackSource, pool: Pool) -> Keepsake
         return None  # what is sealed can be mapped once only
     head = name, card.path, pool.generation
     record = OutputRecord(*head, *pool.geometry, _lit_record(source), slots)
-    return Keepsake(record, card.fileno(), pool.slots)
+    return Keepsake(record, card, pool.slots)
 
 
 def _lit_record(source: WritebackSource) -> LitRecord:

@@ -11,13 +11,13 @@ import array
 import os
 
 from capturectl.fd import OwnedFd
-from capturectl.typed import NamedTuple
-from captured import log
+from capturectl.typed import NamedTuple, Protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, MutableMapping, Sequence
+    from collections.abc import Callable, MutableMapping
 
+    from captured.backlog import Backlog
     from captured.reactor import Reactor
 
 FIRST_FD = 3
@@ -30,12 +30,24 @@ _MOST_DIGITS = 20
 """Of a number of 64 bits."""
 
 
+class Holder(Protocol):
+    """Has a descriptor that the manager is to keep."""
+
+    def fileno(self) -> int:
+        """Lend it.
+
+        Raises:
+            CaptureClosedError: It is closed.
+        """
+
+
 class Notifier:
     """Tells the service manager how we are. Without a manager it tells nobody.
 
-    Never waits: a manager that does not listen must not stop the frames.
+    Never waits: a manager that does not listen must not stop the frames. What it does not hear is
+    said again, in order, from the loop that `attend` names.
 
-    Ownership: owns its socket; descriptors that are stored stay the caller's.
+    Ownership: owns its socket; descriptors that are stored stay their holders'.
     """
 
     def __init__(self, address: str = "") -> None:
@@ -45,6 +57,8 @@ class Notifier:
             address: $NOTIFY_SOCKET: a path, or an abstract name after "@". Empty for nobody.
         """
         self._socket: socket.socket | None = None
+        self._reactor: Reactor | None = None
+        self._backlog: Backlog | None = None
         if address:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
             self._address = f"\0{address[1:]}" if address.startswith("@") else address
@@ -53,22 +67,19 @@ class Notifier:
         """Whether anybody listens."""
         return self._socket is not None
 
-    def tell(self, *assignments: str, fds: Sequence[int] = ()) -> bool:
-        """Send one message; False when it did not get through.
+    def attend(self, reactor: Reactor) -> None:
+        """Say from this loop what was not heard; it is borrowed."""
+        self._reactor = reactor
+        if self._backlog is not None:
+            self._backlog.attend(reactor)
+
+    def tell(self, *assignments: str) -> None:
+        """Send one message, once: until it is heard, the same one is not sent again.
 
         Args:
             assignments: Lines such as "READY=1".
-            fds: Borrowed; the kernel duplicates them.
         """
-        if self._socket is None:
-            return False
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-        try:
-            self._socket.sendmsg(["\n".join(assignments).encode()], rights, 0, self._address)
-        except OSError as error:
-            log.warning("the service manager does not hear %s: %s", assignments[0], error.strerror)
-            return False
-        return True
+        self._say("\n".join(assignments))
 
     def ready(self) -> None:
         """The start is done."""
@@ -79,26 +90,72 @@ class Notifier:
         self.tell("STOPPING=1")
 
     def status(self, text: str) -> None:
-        """Say in a line how things stand."""
-        self.tell(f"STATUS={text}")
+        """Say in a line how things stand; what was to be said before is not worth it any more."""
+        self._say(f"STATUS={text}", key="STATUS")
 
-    def store(self, name: str, fd: int) -> bool:
-        """Let the manager keep a descriptor over our end; False when it did not hear it.
+    def store(self, name: str, holder: Holder) -> None:
+        """Let the manager keep a descriptor over our end.
 
         FDPOLL=0: it would forget a socket whose peer has hung up, and a card that is unplugged,
         and the next of us would not learn what was held.
+
+        Args:
+            name: Of nothing else that it keeps.
+            holder: Borrowed until it is heard, or `forget`; once closed, there is nothing to keep.
         """
-        return self.tell("FDSTORE=1", f"FDNAME={name}", "FDPOLL=0", fds=[fd])
+        self._say(_storing(name), holder)
 
     def forget(self, name: str) -> None:
         """Let the manager close what it keeps under a name."""
-        self.tell("FDSTOREREMOVE=1", f"FDNAME={name}")
+        if self._backlog is None or not self._backlog.cancel(_storing(name)):
+            self.tell("FDSTOREREMOVE=1", f"FDNAME={name}")
+
+    def when_heard(self, callback: Callable[[], None], patience_s: float) -> None:
+        """Call back once all was heard, or after so many seconds; at once where it was."""
+        if self._backlog:
+            self._backlog.when_heard(callback, patience_s)
+        else:
+            callback()
+
+    def _say(self, text: str, holder: Holder | None = None, *, key: str = "") -> None:
+        if self._socket is None:
+            return
+        if not self._backlog:
+            try:
+                self._send(text, holder)
+            except OSError:
+                pass  # whoever says it again says why
+            else:
+                return
+        self._put_off(key or text, text, holder)
+
+    def _put_off(self, key: str, text: str, holder: Holder | None) -> None:
+        if self._backlog is None:
+            from captured.backlog import Backlog  # a manager that listens needs none
+
+            self._backlog = Backlog(self._send)
+            if self._reactor is not None:
+                self._backlog.attend(self._reactor)
+        self._backlog.add(key, text, holder)
+
+    def _send(self, text: str, holder: Holder | None) -> None:
+        if self._socket is None:
+            return
+        fds = array.array("i", [] if holder is None else [holder.fileno()])
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)] if fds else []
+        self._socket.sendmsg([text.encode()], rights, 0, self._address)
 
     def close(self) -> None:
         """Tell nobody any more. Twice is fine."""
         sock, self._socket = self._socket, None
+        if self._backlog is not None:
+            self._backlog.close()
         if sock is not None:
             sock.close()
+
+
+def _storing(name: str) -> str:
+    return f"FDSTORE=1\nFDNAME={name}\nFDPOLL=0"
 
 
 class Received(NamedTuple):

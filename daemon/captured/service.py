@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from captured.server.hub import Hub
 
 _STATUS_GAP_S = 1.0
+_PATIENCE_S = 5.0
+"""How long a manager that must hear something before we leave may take to listen."""
 
 
 class Service:
@@ -61,6 +63,7 @@ class Service:
         """
         former, self.estate = self.estate, None
         if self.notifier:
+            self.notifier.attend(hub.reactor)
             state = former.state if former else State.create(self.instance)
             size = self._received.store_size
             self._keeper = hub.keeper = Keeper(state, self.notifier, size, output.keep)
@@ -92,7 +95,14 @@ class Service:
         else:
             from captured.handover.stop import StopQuestion  # a start has no time for it
 
-            StopQuestion(reactor, answered)
+            StopQuestion(reactor, lambda is_restart: self._pass_on(is_restart, answered))
+
+    def _pass_on(self, is_restart: bool, answered: Callable[[bool], None]) -> None:
+        """Call back with the answer, before a restart not until all is stored that can be."""
+        if is_restart:
+            self.notifier.when_heard(lambda: answered(True), _PATIENCE_S)
+        else:
+            answered(False)
 
     def forget(self) -> None:
         """Keep nothing for a next daemon."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from captured.capture.source import Geometry
     from captured.handover.estate import Estate
+    from captured.notify import Holder
 
 STREAM = 1
 POOL = 6
@@ -47,10 +48,9 @@ class Store:
     def __init__(self) -> None:
         self.fds: dict[str, OwnedFd] = {}
 
-    def store(self, name: str, fd: int) -> bool:
+    def store(self, name: str, holder: Holder) -> None:
         self.forget(name)
-        self.fds[name] = OwnedFd(os.dup(fd), name)
-        return True
+        self.fds[name] = OwnedFd(os.dup(holder.fileno()), name)
 
     def forget(self, name: str) -> None:
         if (fd := self.fds.pop(name, None)) is not None:
@@ -68,10 +68,12 @@ class Display:
     """What outlives a daemon in the kernel: the buffers, and jobs that go on."""
 
     def __init__(self) -> None:
+        self.card = OwnedFd(os.memfd_create("card"), "card")
         self.memories: list[FakeMemory] = []
         self.is_attached = False
 
     def close(self) -> None:
+        self.card.close()
         for memory in self.memories:
             memory.close()
 
@@ -125,7 +127,7 @@ class Daemon:
         )
         head = "X-1", "/dev/dri/card9", pool.generation
         record = OutputRecord(*head, *pool.geometry, LitRecord(0, 0, 0), slots)
-        return Keepsake(record, 0, pool.slots)
+        return Keepsake(record, self.display.card, pool.slots)
 
     def adopt(self, record: OutputRecord) -> Pool:
         self.source.is_attached = True

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from captured.capture.pool import Slot
     from captured.handover.records import OutputRecord
     from captured.handover.state import State
-    from captured.notify import Notifier
+    from captured.notify import Holder, Notifier
     from captured.server.session import Session
 
 STATE, CARD, CLIENT = "state", "card", "client-"
@@ -29,7 +29,7 @@ class Keepsake(NamedTuple):
     """What there is to keep of an output that is attached."""
 
     record: OutputRecord
-    card: int
+    card: Holder
     """Borrows: the card's open file, to which all of it belongs."""
     slots: tuple[Slot, ...]
 
@@ -62,7 +62,7 @@ class Keeper:
         self._is_full = False
         self._unkept = bytearray(NOWHERE + 1)
         """Marks of those for whom there is no row."""
-        notifier.store(STATE, state.fileno())
+        notifier.store(STATE, state)
 
     @property
     def state(self) -> State:
@@ -84,8 +84,7 @@ class Keeper:
         if not self._free:
             self._say_full()
             return self._unkept
-        if not self._notifier.store(f"{CLIENT}{session.number}", session.fileno()):
-            return self._unkept
+        self._notifier.store(f"{CLIENT}{session.number}", session)
         row = self._rows[session.number] = self._free.pop()
         marks = self._state.marks(row)
         marks[:] = bytes(len(marks))
@@ -132,7 +131,8 @@ class Keeper:
                 self._forget_place(place)
         self._slots = found.slots
         if not self._has_card:
-            self._has_card = self._notifier.store(CARD, found.card)
+            self._has_card = True
+            self._notifier.store(CARD, found.card)
         self._state.output.store(found.record.pack())
 
     def _forget_place(self, place: int) -> None:

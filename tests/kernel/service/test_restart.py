@@ -18,7 +18,16 @@ import pytest
 import capturectl as library
 from tests.support import kernel
 from tests.support.processes import PROJECT, program, wait_until
-from tests.support.service import SETTINGS, SOCKET, drop_in, settle, systemctl, take_back
+from tests.support.service import (
+    INSIDE,
+    SETTINGS,
+    SOCKET,
+    drop_in,
+    run,
+    settle,
+    systemctl,
+    take_back,
+)
 from tests.support.units import (
     Crowd,
     KernelLog,
@@ -49,6 +58,16 @@ next(stream)
 print("revoked:", client.statistics().revoked, flush=True)
 """
 """A client that releases its only frame when it is told to, and wants another."""
+MANY = 768
+"""Clients, as many as one user gets."""
+VANISHING = """
+import os, socket, sys
+held = [socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(int(sys.argv[2]))]
+for one in held:
+    one.connect(sys.argv[1])
+os._exit(0)
+"""
+"""Clients of one process that come, and leave all at once."""
 
 
 @pytest.fixture
@@ -99,6 +118,12 @@ def kill(service: Service) -> None:
 
 def restart(service: Service) -> None:
     systemctl("restart", "captured.service")
+
+
+def vanish() -> None:
+    """Let as many clients come and go as a user of the group can have."""
+    words = ("/usr/bin/python3", "-IS", "-c", VANISHING, SOCKET, MANY)
+    run("runuser", "-u", INSIDE, "--", *words, cwd="/tmp")
 
 
 def hang(service: Service) -> None:
@@ -232,6 +257,29 @@ def test_a_client_that_is_killed_while_there_is_no_daemon_is_given_up(
     wait_until(lambda: ", 1 clients, " in service.show("StatusText"), "one client is left")
     wait_until(lambda: service.stored() == 3, "state, card and one client are kept")
     assert_went_on(stays.finish())
+
+
+@pytest.mark.slow
+def test_a_restart_succeeds_right_after_many_clients_have_vanished(
+    service: Service, scene: SceneProcess, watchers: Callable[..., list[Watcher]]
+) -> None:
+    (watcher,) = watchers(1)
+    vanish()
+    restart(service)
+    watcher.saw_gap()
+    assert_went_on(watcher.finish())
+    wait_until(lambda: service.stored() == 2, "state and card are kept, and no client")
+    assert journal().count("does not hear") <= 1
+
+
+@pytest.mark.slow
+def test_the_manager_keeps_nothing_of_many_clients_that_have_vanished(
+    service: Service, scene: SceneProcess, watchers: Callable[..., list[Watcher]]
+) -> None:
+    watchers(1)
+    vanish()
+    wait_until(lambda: ", 1 clients, " in service.show("StatusText"), "one client is left")
+    wait_until(lambda: service.stored() == 3, "state, card and one client are kept")
 
 
 @pytest.mark.slow
