@@ -113,19 +113,70 @@ def test_a_term_signal_to_the_whole_control_group_does_not_cost_the_answer(
     assert answers == [True]
 
 
-def test_no_answer_in_time_means_stop(
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        pytest.param(
+            "echo more >&2; echo Failed to connect to bus: No such file or directory >&2; exit 1",
+            "systemctl ended with 1: Failed to connect to bus: No such file or directory",
+            id="no bus",
+        ),
+        pytest.param("exec sleep 60", "systemctl has not answered for 2 s", id="no answer"),
+        pytest.param("kill -KILL $$", "systemctl ended with -9: ", id="killed"),
+    ],
+)
+def test_who_cannot_be_asked_means_stop_and_the_log_says_why(
+    reactor: VirtualReactor, systemctl: Callable[[str], None], script: str, said: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    systemctl(script)
+    answers = ask(reactor)
+    if "sleep" in script:
+        reactor.advance(2.1)
+    wait_for(reactor, answers)
+    assert answers == [False]
+    expected = f"captured: whether to end for good cannot be asked, so it is: {said}\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_what_was_answered_counts_however_it_ended(
     reactor: VirtualReactor, systemctl: Callable[[str], None]
 ) -> None:
-    systemctl("exec sleep 60")
+    systemctl("echo 291 captured.service restart running; exit 1")
     answers = ask(reactor)
-    reactor.advance(2.1)
+    wait_for(reactor, answers)
+    assert answers == [True]
+
+
+def test_an_end_without_a_job_is_told_as_one(
+    reactor: VirtualReactor,
+    systemctl: Callable[[str], None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    systemctl("exit 0")
+    answers = ask(reactor)
+    wait_for(reactor, answers)
     assert answers == [False]
+    told = capsys.readouterr().err
+    assert told == "captured: asked to end: the service manager names no job\n"
 
 
 def test_a_system_without_systemctl_means_stop(
-    reactor: VirtualReactor, systemctl: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+    reactor: VirtualReactor, systemctl: Callable[[str], None], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     monkeypatch.setenv("PATH", "/nowhere")
     answers = ask(reactor)
     wait_for(reactor, answers)
     assert answers == [False]
+    assert "systemctl: No such file or directory" in capsys.readouterr().err
+
+
+def test_a_process_that_is_in_no_unit_means_stop(
+    reactor: VirtualReactor, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(stop, "_our_unit", lambda: "")
+    answers = ask(reactor)
+    wait_for(reactor, answers)
+    assert answers == [False]
+    assert "this process is in no unit" in capsys.readouterr().err

@@ -54,18 +54,26 @@ class StopQuestion:
         self._reactor = reactor
         self._answered = answered
         self._text = b""
+        self._failure = ""
         self._unit = _our_unit()
         read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._pipe = read
         try:
-            self._pid = _ask(self._unit, write)
-        except OSError as error:
-            log.info("the service manager cannot be asked for its jobs: %s", error.strerror)
-            self._pid = 0
+            self._pid = self._ask(write)
         finally:
             os.close(write)
-        self._timer: Timer = reactor.call_later(_PATIENCE_S, self._end)
+        self._timer: Timer = reactor.call_later(_PATIENCE_S, self._lose_patience)
         reactor.watch(read, self._read)
+
+    def _ask(self, write: int) -> int:
+        if not self._unit:
+            self._failure = "this process is in no unit"
+            return 0
+        try:
+            return _start(self._unit, write)
+        except OSError as error:
+            self._failure = f"systemctl: {error.strerror}"
+            return 0
 
     def _read(self, events: int) -> None:
         try:
@@ -76,15 +84,27 @@ class StopQuestion:
         if not part:
             self._end()
 
+    def _lose_patience(self) -> None:
+        self._failure = f"systemctl has not answered for {_PATIENCE_S:g} s"
+        self._end()
+
     def _end(self) -> None:
         self._timer.cancel()
         self._reactor.unwatch(self._pipe)
         os.close(self._pipe)
-        if self._pid:
-            _reap(self._pid)
-        answer = self._text.decode(errors="replace")
-        log.info("asked to end: %s", answer.strip() or "the service manager names no job")
-        self._answered(is_restart(answer, self._unit))
+        status = _reap(self._pid) if self._pid else 0
+        answer = self._text.decode(errors="replace").strip()
+        is_for_restart = is_restart(answer, self._unit)
+        failure = self._failure or (status and f"systemctl ended with {status}: {_last(answer)}")
+        if failure and not is_for_restart:
+            log.warning("whether to end for good cannot be asked, so it is: %s", failure)
+        else:
+            log.info("asked to end: %s", answer or "the service manager names no job")
+        self._answered(is_for_restart)
+
+
+def _last(text: str) -> str:
+    return text.rpartition("\n")[2]
 
 
 def _our_unit() -> str:
@@ -95,25 +115,27 @@ def _our_unit() -> str:
         return ""
 
 
-def _ask(unit: str, write: int) -> int:
-    """Start systemctl with its output in a pipe; return its pid.
+def _start(unit: str, write: int) -> int:
+    """Start systemctl with all it says in a pipe; return its pid.
 
     The manager, which is just going through our control group, sends a SIGTERM to whatever it
     finds there: this child is not to hear it.
     """
-    if not unit:
-        return 0
     words = ["systemctl", "list-jobs", "--no-legend", "--plain", "--no-pager", unit]
-    actions = [
-        (os.POSIX_SPAWN_DUP2, write, 1),
-        (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
-    ]
+    actions = [(os.POSIX_SPAWN_DUP2, write, 1), (os.POSIX_SPAWN_DUP2, write, 2)]
     return os.posix_spawnp(
         words[0], words, os.environ, file_actions=actions, setsigmask=[signal.SIGTERM]
     )
 
 
-def _reap(pid: int) -> None:
-    if os.waitpid(pid, os.WNOHANG)[0] != pid:
+def _reap(pid: int) -> int:
+    """Return the exit status of a child that has ended, or has to; -N for signal N.
+
+    Kernel: descriptors are closed before a process can be waited for, and one that has begun to
+    exit keeps its status whatever signal comes (kernel/exit.c, do_exit and do_group_exit).
+    """
+    found, status = os.waitpid(pid, os.WNOHANG)
+    if found != pid:
         os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status)

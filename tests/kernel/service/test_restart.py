@@ -330,6 +330,26 @@ def test_a_stop_leaves_the_display_as_it_was_found_and_says_goodbye(
     assert "the daemon is stopping" in str(watcher.wait_for_error())
 
 
+@pytest.fixture
+def no_bus() -> Iterator[None]:
+    """There is no system bus."""
+    units = "dbus.socket", "dbus.service"
+    systemctl("mask", "--runtime", "--now", *units)
+    yield
+    systemctl("unmask", "--runtime", *units)
+    systemctl("start", *units)
+
+
+@pytest.mark.slow
+def test_a_restart_without_the_bus_is_a_stop_and_says_why(
+    service: Service, scene: SceneProcess, watchers: Callable[..., list[Watcher]], no_bus: None
+) -> None:
+    (watcher,) = watchers(1)
+    restart(service)
+    assert "the daemon is stopping" in str(watcher.wait_for_error())
+    assert "cannot be asked, so it is: systemctl ended with 1: Failed to connect" in journal()
+
+
 @pytest.mark.slow
 def test_the_display_that_a_former_daemon_lit_is_put_out_by_the_one_that_stops(
     service: Service, watchers: Callable[..., list[Watcher]]
