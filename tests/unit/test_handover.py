@@ -592,6 +592,15 @@ def test_more_clients_than_the_manager_keeps_are_served_all_the_same(
     assert {name for name in world.store.fds if name.startswith("client")} == {"client-1"}
 
 
+def test_clients_go_on_with_a_manager_that_keeps_fewer_than_before(world: World) -> None:
+    world.daemon.keeper._free = [900]
+    client = world.client(wanted=4)
+    daemon = world.next_daemon()
+    proved(daemon)
+    assert len(client.frames()) == 1
+    assert len(daemon.keeper._free) == 512 - 8 - 1
+
+
 def test_a_place_is_free_again_when_its_client_has_left(world: World) -> None:
     client = world.client()
     client.say(protocol.GOODBYE, protocol.Goodbye())

@@ -74,7 +74,10 @@ class Keeper:
     def adopt(self, number: int, row: int) -> None:
         """Go on with the row of a session that is about to be made again."""
         self._rows[number] = row
-        self._free.remove(row)
+        if row in self._free:
+            self._free.remove(row)
+        elif self._free:
+            del self._free[0]  # the manager keeps fewer now, and counts this one as well
 
     def take_in(self, session: Session) -> memoryview | bytearray:
         """Keep a session; return its marks, by place."""
