@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
+import random
 import socket
+import struct
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from capturectl import protocol
 from capturectl.errors import CaptureLostError, OutputOffError
@@ -19,8 +24,8 @@ from captured.capture.pacing import Policy
 from captured.capture.pool import Pool, Slot, SlotState
 from captured.handover.estate import sort
 from captured.handover.keeper import Keeper, Keepsake
-from captured.handover.records import LitRecord, OutputRecord, SlotRecord
-from captured.handover.state import State
+from captured.handover.records import SESSION_SIZE, LitRecord, OutputRecord, SlotRecord
+from captured.handover.state import COLUMNS, SIZE, State
 from captured.handover.succession import succeed
 from captured.server.hub import Hub
 from captured.server.peer import peer_of
@@ -636,3 +641,112 @@ def test_a_buffer_that_was_replaced_is_unknown_to_all(world: World) -> None:
     assert pool is not None
     assert pool.slots[place].index == POOL
     assert pool.slots[place] not in daemon.hub.sessions[2].known
+
+
+# -- a state that makes no sense --------------------------------------------------------------
+
+
+def overwrite(state: State, offset: int, data: bytes) -> None:
+    os.pwrite(state.fileno(), data, offset)
+
+
+def assert_next_daemon_serves(world: World) -> None:
+    """The next daemon comes up, and who connects to it gets frames."""
+    daemon = world.next_daemon()
+    client = world.client(wanted=4)
+    for _ in range(400):
+        daemon.reactor.advance(0.001)
+        if daemon.source.is_writing:
+            daemon.capture()
+        if client.frames():
+            return
+    raise AssertionError("no frame came")
+
+
+MOST_WORD, MOST = (1 << 32) - 1, (1 << 64) - 1
+ANY = st.sampled_from([0, 1, 1 << 47, 1 << 48, 1 << 63, MOST]) | st.integers(0, MOST)
+WORD = st.sampled_from([0, 1, 1 << 31, MOST_WORD]) | st.integers(0, MOST_WORD)
+"""Where fields end, and signs change; and between."""
+fuzzed = settings(max_examples=15, deadline=None, derandomize=True)
+
+
+@contextlib.contextmanager
+def streaming() -> Iterator[World]:
+    """A daemon with a client that has frames."""
+    with contextlib.closing(World()) as world:
+        client = world.client()
+        client.follow(2)
+        world.daemon.capture()
+        yield world
+        gc.collect()
+
+
+@pytest.mark.slow
+@fuzzed
+@given(st.lists(ANY, min_size=5, max_size=5))
+@example([MOST, 0, 0, 0, 0])
+@example([9, 0, 0, 1 << 62, 1])
+def test_no_counts_end_the_next_daemon(counts: list[int]) -> None:
+    with streaming() as world:
+        overwrite(world.daemon.state, 64, struct.pack("<5Q", *counts))
+        assert_next_daemon_serves(world)
+
+
+@pytest.mark.slow
+@fuzzed
+@given(st.integers(0, COLUMNS - 1), ANY)
+def test_no_sequence_ends_the_next_daemon(place: int, sequence: int) -> None:
+    with streaming() as world:
+        overwrite(world.daemon.state, 128 + 8 * place, struct.pack("<Q", sequence))
+        assert_next_daemon_serves(world)
+
+
+@pytest.mark.slow
+@fuzzed
+@given(st.integers(64, SIZE), st.integers(64, SIZE), st.integers(0, 1 << 32))
+@example(64, SIZE, 1)
+def test_no_bytes_end_the_next_daemon(one: int, other: int, seed: int) -> None:
+    begin, end = sorted((one, other))
+    with streaming() as world:
+        overwrite(world.daemon.state, begin, random.Random(seed).randbytes(end - begin))
+        assert_next_daemon_serves(world)
+
+
+@pytest.mark.slow
+@fuzzed
+@given(st.binary(min_size=COLUMNS, max_size=COLUMNS))
+def test_no_marks_end_the_next_daemon(marks: bytes) -> None:
+    with streaming() as world:
+        world.daemon.state.marks(0)[:] = marks
+        assert_next_daemon_serves(world)
+
+
+@pytest.mark.slow
+@fuzzed
+@given(ANY, st.binary(min_size=SESSION_SIZE - 8, max_size=SESSION_SIZE - 8))
+@example(MOST, bytes(SESSION_SIZE - 8))
+@example(1, bytes([255]) * (SESSION_SIZE - 8))
+def test_no_record_of_a_client_ends_the_next_daemon(number: int, rest: bytes) -> None:
+    with streaming() as world:
+        if number != 1:
+            world.store.store(f"client-{number}", world.store.fds["client-1"])
+        world.daemon.state.session(0).store(struct.pack("<Q", number) + rest)
+        assert_next_daemon_serves(world)
+
+
+@pytest.mark.slow
+@fuzzed
+@given(WORD, WORD, WORD, WORD, WORD)
+@example(MOST_WORD, 1, 1, 1, 1)
+@example(1, MOST_WORD, 1, 1, 1)
+def test_no_record_of_an_output_ends_the_next_daemon(
+    generation: int, buffer: int, width: int, height: int, refresh_mhz: int
+) -> None:
+    with streaming() as world:
+        record = OutputRecord.unpack(world.daemon.state.output.load())
+        slots = record.slots[0]._replace(buffer=buffer), *record.slots[1:]
+        changed = record._replace(
+            generation=generation, width=width, height=height, refresh_mhz=refresh_mhz, slots=slots
+        )
+        world.daemon.state.output.store(changed.pack())
+        assert_next_daemon_serves(world)

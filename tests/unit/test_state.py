@@ -73,6 +73,30 @@ def test_records_of_another_length_are_refused(size: int) -> None:
         OutputRecord.unpack(OUTPUT.pack()[:size])
 
 
+@pytest.mark.parametrize(
+    "record",
+    [
+        SESSION._replace(number=0), SESSION._replace(number=1 << 48),
+        SESSION._replace(wish=WISH._replace(request=(1, 0, 0, 1 << 16, 5, 0))),
+    ],
+)  # fmt: skip
+def test_a_session_that_cannot_have_been_is_refused(record: SessionRecord) -> None:
+    with pytest.raises(ValueError, match="no session has"):
+        SessionRecord.unpack(record.pack())
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        OUTPUT._replace(generation=1 << 31),
+        OUTPUT._replace(slots=(SLOT, SLOT._replace(buffer=1 << 31))),
+    ],
+)
+def test_an_output_that_cannot_have_been_is_refused(record: OutputRecord) -> None:
+    with pytest.raises(ValueError, match="no output has"):
+        OutputRecord.unpack(record.pack())
+
+
 def test_the_next_daemon_reads_everything(state: State, slot: Slot) -> None:
     state.output.store(OUTPUT.pack())
     state.session(3).store(SESSION.pack())
@@ -106,6 +130,12 @@ def test_nobody_can_change_its_size(state: State) -> None:
 
 def test_a_state_of_another_version_is_not_adopted(state: State) -> None:
     os.pwrite(state.fileno(), b"\x02", 8)
+    assert State.adopt(OwnedFd(os.dup(state.fileno()))) is None
+
+
+@pytest.mark.parametrize("offset", [64, 72, 80, 96, 128, 128 + 64 * 8])
+def test_a_state_whose_numbers_cannot_be_true_is_not_adopted(state: State, offset: int) -> None:
+    os.pwrite(state.fileno(), (1 << 48).to_bytes(8, "little"), offset)
     assert State.adopt(OwnedFd(os.dup(state.fileno()))) is None
 
 

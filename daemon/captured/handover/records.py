@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import struct
 
+from capturectl.protocol import MAX_CREDITS
 from capturectl.typed import NamedTuple
 from captured.capture.pool import MAXIMUM
 
@@ -14,6 +15,10 @@ _SLOT = struct.Struct("<4IQ?")
 
 MOST_PATH = 64
 """Bytes of a card's path."""
+MOST_NUMBER = 1 << 48
+"""What counts captures or clients is below: a thousand a second are nine thousand years."""
+MOST_GENERATION = 1 << 31
+"""What counts pools and buffers is below; clients are told of it in 32 bits."""
 SESSION_SIZE = _SESSION.size
 OUTPUT_SIZE = _OUTPUT.size + MAXIMUM * _SLOT.size
 
@@ -60,14 +65,17 @@ class SessionRecord(NamedTuple):
         """Read it.
 
         Raises:
-            ValueError: It has another length.
+            ValueError: It has another length, or numbers that cannot be true.
         """
         try:
             values = _SESSION.unpack(data)
         except struct.error as error:
             raise ValueError(f"no session: {error}") from error
         wish = Wish(values[7], values[8:14], *values[14:])
-        return cls(*values[:6], _text(values[6]), wish)  # type: ignore[call-arg]  # a star's length
+        found = cls(*values[:6], _text(values[6]), wish)  # type: ignore[call-arg]  # a star's length
+        if not 0 < found.number < MOST_NUMBER or wish.request[3] > MAX_CREDITS:
+            raise ValueError(f"no session has number {found.number}, or such a wish")
+        return found
 
 
 class SlotRecord(NamedTuple):
@@ -115,13 +123,15 @@ class OutputRecord(NamedTuple):
         """Read it.
 
         Raises:
-            ValueError: It has no such length.
+            ValueError: It has no such length, or numbers that cannot be true.
         """
         try:
             values = _OUTPUT.unpack_from(data)
             slots = tuple(SlotRecord(*slot) for slot in _SLOT.iter_unpack(data[_OUTPUT.size :]))
         except struct.error as error:
             raise ValueError(f"no output: {error}") from error
+        if max([values[2], *(slot.buffer for slot in slots)]) >= MOST_GENERATION:
+            raise ValueError(f"no output has generation {values[2]}, or such buffers")
         name, card, generation, width, height, refresh_mhz, fourcc, modifier = values[:8]
         shape = width, height, refresh_mhz, fourcc, modifier
         lit = LitRecord(*values[8:])

@@ -17,7 +17,7 @@ from capturectl.fd import OwnedFd
 from capturectl.typed import NamedTuple
 from captured.capture.pool import NOWHERE
 from captured.handover.cell import Cell
-from captured.handover.records import OUTPUT_SIZE, SESSION_SIZE
+from captured.handover.records import MOST_GENERATION, MOST_NUMBER, OUTPUT_SIZE, SESSION_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,13 +104,19 @@ class State:
                 expected = MAGIC, VERSION, ROWS, COLUMNS, SIZE
                 if len(head) == _HEAD.size and _HEAD.unpack(head)[:5] == expected:
                     state = cls(memfd)
-                    if state._begin():
+                    if state._is_possible() and state._begin():
                         return state
                     state.close()
         except OSError:
             pass  # no memfd at all
         memfd.close()
         return None
+
+    def _is_possible(self) -> bool:
+        """Whether its numbers can be true, and grow: the ledger has no checksum."""
+        generation = self.counts.generation
+        numbers = *self.counts[:3], *map(self.sequence_of, range(COLUMNS))
+        return max(numbers) < MOST_NUMBER and generation < MOST_GENERATION
 
     def _begin(self) -> bool:
         """Note an attempt; False when others have failed, so that this may be why."""

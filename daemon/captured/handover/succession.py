@@ -101,7 +101,7 @@ def _adopt_pool(estate: Estate, output: Output) -> Pool | None:
 
 def _measure(state: State, pool: Pool | None, gap_ns: int, now_ns: int) -> _Gap:
     """Say how many frames the subscribers went without."""
-    committed_ns = state.counts.time_commit_ns
+    committed_ns = min(state.counts.time_commit_ns, now_ns)
     if pool is None or not pool.geometry.refresh_mhz or not committed_ns:
         return _Gap(now_ns, 0)
     frame_ns = 10**12 // pool.geometry.refresh_mhz
