@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from captured.reactor import Reactor, Timer
 
-_PATIENCE_S = 2.0
+_PATIENCE_S = 5.0
+"""Waiting costs no frame; being taken for a stop costs every client its connection."""
 
 
 def unit_name(cgroup: str) -> str:
