@@ -105,6 +105,14 @@ def test_a_prefix_that_units_and_scripts_cannot_name_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["a&b", "a|b", "with space", "[a-z]*"])
+def test_any_directory_does_for_a_packager(tmp_path: Path, name: str) -> None:
+    make("install", "/usr", tmp_path / name)
+    assert files_under(tmp_path / name / "usr") >= SYSTEM_FILES
+    make("uninstall", "/usr", tmp_path / name)
+    assert list(tmp_path.rglob("*")) == [tmp_path / name]
+
+
 # -- what is installed ------------------------------------------------------------------------
 
 
