@@ -46,13 +46,23 @@ def main():
 """
 
 
-def make(target: str, prefix: Path | str, destdir: Path | str = "") -> None:
-    words = [
-        "make", "--no-print-directory", "-C", str(PROJECT), target,
-        f"PREFIX={prefix}", f"DESTDIR={destdir}", f"PYTHON={PYTHON}", "VENDOR=no",
-    ]  # fmt: skip
-    done = subprocess.run(words, check=False, capture_output=True, text=True)
+def make(
+    target: str, prefix: Path | str, destdir: Path | str = "", **variables: str
+) -> subprocess.CompletedProcess[str]:
+    settings = {"PREFIX": prefix, "DESTDIR": destdir, "PYTHON": PYTHON, "VENDOR": "no"} | variables
+    words = ["make", "--no-print-directory", "-C", str(PROJECT), target]
+    words += [f"{name}={value}" for name, value in settings.items()]
+    return subprocess.run(words, check=False, capture_output=True, text=True)
+
+
+def install(prefix: Path | str, destdir: Path | str = "", **variables: str) -> None:
+    done = make("install", prefix, destdir, **variables)
     assert done.returncode == 0, done.stderr
+
+
+def uninstall(prefix: Path | str, destdir: Path | str = "") -> None:
+    done = make("uninstall", prefix, destdir)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def files_under(root: Path) -> set[str]:
@@ -67,14 +77,14 @@ def modules(package: Path) -> set[str]:
 @pytest.fixture
 def staged(tmp_path: Path) -> Path:
     """What a packager gets: DESTDIR with PREFIX=/usr in it."""
-    make("install", "/usr", tmp_path / "stage")
+    install("/usr", tmp_path / "stage")
     return tmp_path / "stage/usr"
 
 
 @pytest.fixture
 def prefix(tmp_path: Path) -> Path:
     """An installation that runs."""
-    make("install", tmp_path / "opt")
+    install(tmp_path / "opt")
     return tmp_path / "opt"
 
 
@@ -105,11 +115,19 @@ def test_a_prefix_that_units_and_scripts_cannot_name_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["a&b", "a|b", "with space", "[a-z]*"])
+@pytest.mark.parametrize("prefix", ["/", "//"])
+def test_the_root_directory_is_no_prefix_and_that_is_what_is_said(prefix: str) -> None:
+    done = make("install", prefix)
+    assert "install: PREFIX must name a directory such as /usr/local, not '/" in done.stderr
+    assert done.returncode != 0
+
+
+@pytest.mark.parametrize("name", ["a&b", "a|b", "with space", "[a-z]*\\1"])
 def test_any_directory_does_for_a_packager(tmp_path: Path, name: str) -> None:
-    make("install", "/usr", tmp_path / name)
+    install("/usr", tmp_path / name)
+    install("/usr", tmp_path / name)
     assert files_under(tmp_path / name / "usr") >= SYSTEM_FILES
-    make("uninstall", "/usr", tmp_path / name)
+    uninstall("/usr", tmp_path / name)
     assert list(tmp_path.rglob("*")) == [tmp_path / name]
 
 
@@ -218,36 +236,47 @@ def test_installed_commands_heed_no_module_of_the_current_directory(
     assert done.returncode == 0
 
 
+# -- packages that the distribution lacks -------------------------------------------------------
+
+
+@pytest.mark.timeout(300)
+def test_the_packages_that_are_taken_along_serve_the_commands_that_need_them(
+    tmp_path: Path,
+) -> None:
+    prefix = tmp_path / "opt"
+    install(prefix, VENDOR="yes")
+    with InstalledDaemon(prefix, tmp_path / "c.sock") as daemon:
+        for name, magic in ("s.npy", b"\x93NUMPY"), ("s.jpg", b"\xff\xd8\xff"):
+            words = [f"{prefix}/bin/capturectl", "-S", str(daemon.socket), "snapshot", name]
+            subprocess.run(words, check=True, cwd=tmp_path, env={})
+            assert (tmp_path / name).read_bytes().startswith(magic)
+    install(prefix)
+    assert not (prefix / "lib/captured/vendor").exists()
+    uninstall(prefix)
+    assert not prefix.exists()
+
+
 # -- and goes away ----------------------------------------------------------------------------
 
 
 def test_uninstalling_leaves_nothing(prefix: Path) -> None:
-    make("uninstall", prefix)
+    uninstall(prefix)
     assert not prefix.exists()
 
 
 def test_uninstalling_leaves_what_others_have_put_there(prefix: Path) -> None:
     (prefix / "share/doc/other").mkdir()
     (prefix / "lib/captured/note").write_text("mine")
-    make("uninstall", prefix)
+    uninstall(prefix)
     assert files_under(prefix) == {"lib/captured/note"}
     assert (prefix / "share/doc/other").is_dir()
 
 
 def test_directories_that_were_there_before_stay(tmp_path: Path) -> None:
     (tmp_path / "opt/bin").mkdir(parents=True)
-    make("install", tmp_path / "opt")
-    make("uninstall", tmp_path / "opt")
+    install(tmp_path / "opt")
+    uninstall(tmp_path / "opt")
     assert list((tmp_path / "opt").iterdir()) == [tmp_path / "opt/bin"]
-
-
-def test_installing_over_an_older_version_takes_its_files_away(prefix: Path) -> None:
-    manifest = prefix / "lib/captured/manifest"
-    (prefix / "lib/captured/capturectl/old.py").write_text("")
-    manifest.write_text(f"{manifest.read_text()}f {prefix}/lib/captured/capturectl/old.py\n")
-    before = files_under(prefix)
-    make("install", prefix)
-    assert before - files_under(prefix) == {"lib/captured/capturectl/old.py"}
 
 
 def test_uninstalling_what_is_not_installed_says_so(tmp_path: Path) -> None:
@@ -255,3 +284,115 @@ def test_uninstalling_what_is_not_installed_says_so(tmp_path: Path) -> None:
     done = subprocess.run(words, check=False, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr == f"uninstall: nothing is installed under {tmp_path}\n"
+
+
+# -- over an older version --------------------------------------------------------------------
+
+
+def add_to_manifest(prefix: Path, kind: str, name: str) -> None:
+    """As if an older version had placed it."""
+    with (prefix / "lib/captured/manifest").open("a") as manifest:
+        manifest.write(f"{kind} {prefix}/{name}\n")
+
+
+def test_installing_over_an_older_version_takes_its_files_away(prefix: Path) -> None:
+    (prefix / "lib/captured/capturectl/old.py").write_text("")
+    add_to_manifest(prefix, "f", "lib/captured/capturectl/old.py")
+    before = files_under(prefix)
+    install(prefix)
+    assert before - files_under(prefix) == {"lib/captured/capturectl/old.py"}
+
+
+def test_a_directory_of_an_older_version_goes_as_soon_as_it_is_empty(prefix: Path) -> None:
+    guest = prefix / "share/old/note"
+    guest.parent.mkdir()
+    guest.write_text("mine")
+    add_to_manifest(prefix, "d", "share/old")
+    install(prefix)
+    assert guest.read_text() == "mine"
+    guest.unlink()
+    uninstall(prefix)
+    assert not prefix.exists()
+
+
+def test_installing_again_changes_nothing(prefix: Path) -> None:
+    before = files_under(prefix), (prefix / "lib/captured/manifest").read_text()
+    install(prefix)
+    assert (files_under(prefix), (prefix / "lib/captured/manifest").read_text()) == before
+
+
+def test_who_reads_a_file_of_the_old_version_reads_it_to_its_end(prefix: Path) -> None:
+    command = prefix / "bin/capturectl"
+    command.write_text("of the old version")
+    with command.open() as opened:
+        install(prefix)
+        assert opened.read() == "of the old version"
+    assert command.read_text().startswith("#!")
+
+
+def version(prefix: Path) -> str:
+    """Return what the installed command says; it has to work."""
+    done = subprocess.run(
+        [f"{prefix}/bin/capturectl", "--version"], check=True, capture_output=True
+    )
+    return done.stdout.decode()
+
+
+NO_PACKAGES = {"PIP_CONFIG_FILE": "/dev/null", "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": ""}
+FAILURES = {
+    "no interpreter": {"PYTHON": "/nonexistent"},
+    "no packages": {"VENDOR": "yes"},
+}
+
+
+@pytest.fixture(params=list(FAILURES.values()), ids=list(FAILURES))
+def failure(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Variables with which nothing can be installed."""
+    for name, value in NO_PACKAGES.items():
+        monkeypatch.setenv(name, value)
+    chosen: dict[str, str] = request.param
+    return chosen
+
+
+def test_where_installing_fails_the_old_version_works_on_and_can_be_uninstalled(
+    prefix: Path, failure: dict[str, str]
+) -> None:
+    before = files_under(prefix), version(prefix)
+    assert make("install", prefix, **failure).returncode != 0
+    assert (files_under(prefix), version(prefix)) == before
+    uninstall(prefix)
+    assert not prefix.exists()
+
+
+def test_where_installing_fails_for_the_first_time_nothing_is_left(
+    tmp_path: Path, failure: dict[str, str]
+) -> None:
+    assert make("install", tmp_path / "opt/local", **failure).returncode != 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_what_was_broken_off_half_way_can_be_uninstalled(
+    tmp_path: Path, *, is_first: bool
+) -> None:
+    prefix = tmp_path / "opt"
+    if not is_first:
+        install(prefix)
+        (prefix / "share/man/man8/captured.8").unlink()
+    obstacle = prefix / "share/man/man8/captured.8/obstacle"  # no file can be put there
+    obstacle.mkdir(parents=True)
+    assert make("install", prefix).returncode != 0
+    assert (prefix / "bin/capturectl").exists()
+    obstacle.rmdir()
+    obstacle.parent.rmdir()
+    uninstall(prefix)
+    assert files_under(prefix) == set()
+
+
+def test_what_was_broken_off_half_way_can_be_installed(prefix: Path) -> None:
+    before = files_under(prefix)
+    (prefix / "lib/captured/.staging").mkdir()  # somebody has pulled the plug
+    (prefix / "lib/captured/.staging/half").write_text("")
+    (prefix / "bin/capturectl").unlink()
+    install(prefix)
+    assert files_under(prefix) == before

@@ -21,12 +21,12 @@ _DROP_INS = Path("/run/systemd/system/captured.service.d")
 
 
 def run(
-    *words: object, is_checked: bool = True, **options: Any
+    *words: object, is_checked: bool = True, timeout: float = 60, **options: Any
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end; it has to succeed unless the caller looks at its status."""
     done = subprocess.run(
         [str(word) for word in words], check=False, capture_output=True, text=True,
-        timeout=60, **options,
+        timeout=timeout, **options,
     )  # fmt: skip
     assert not is_checked or done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
     return done
@@ -34,7 +34,9 @@ def run(
 
 def install() -> None:
     """Do what docs/operations.md says."""
-    run("make", "-C", PROJECT, "--no-print-directory", "install", "VENDOR=no")
+    # Beside a stream the guest's one CPU takes a minute for it.
+    words = ("make", "-C", PROJECT, "--no-print-directory", "install", "VENDOR=no")
+    run(*words, timeout=180)
     run("systemd-sysusers")
     systemctl("daemon-reload")
     run("udevadm", "control", "--reload")
