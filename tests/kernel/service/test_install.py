@@ -10,7 +10,7 @@ import pytest
 import capturectl as library
 from capturectl.protocol import DEFAULT_CREDITS
 from tests.support import kernel, service
-from tests.support.processes import wait_until
+from tests.support.processes import PROJECT, wait_until
 from tests.support.units import Watcher
 
 pytestmark = pytest.mark.slow
@@ -62,6 +62,12 @@ def test_an_upgrade_keeps_the_service_enabled_and_its_client_streaming(stopped: 
         service.systemctl("disable", "captured.socket", "captured.service")
 
 
+def explained() -> list[str]:
+    """Return the explanations of messages that are of the daemon."""
+    said = service.run("journalctl", "--dump-catalog").stdout
+    return [entry for entry in said.split("\n\n-- ") if "Defined-By: captured" in entry]
+
+
 @pytest.mark.timeout(300)
 def test_uninstalling_stops_the_service_and_leaves_nothing(stopped: None) -> None:
     service.uninstall()
@@ -70,9 +76,29 @@ def test_uninstalling_stops_the_service_and_leaves_nothing(stopped: None) -> Non
         service.install()
         service.systemctl("enable", "--now", "captured.socket", "captured.service")
         pid = service.main_pid()
+        assert explained() != []
         service.uninstall()
-        assert listing() == before
+        assert (listing(), explained()) == (before, [])
         assert not Path(f"/proc/{pid}").exists()
         assert service.show("LoadState") == "not-found"
     finally:
         service.install()
+
+
+def commands_after(heading: str) -> list[str]:
+    """Return the commands of the first block below a heading of the manual of the service."""
+    section = (PROJECT / "docs/operations.md").read_text().split(f"\n## {heading}\n")[1]
+    return section.split("```\n")[1].splitlines()
+
+
+def test_the_manual_removes_user_and_group_though_somebody_has_joined(stopped: None) -> None:
+    service.systemctl("stop", "captured.socket", "captured.service")
+    assert service.INSIDE in service.run("getent", "group", "captured").stdout
+    try:
+        for command in commands_after("Removing")[1:3]:
+            service.run("bash", "-c", command)
+        assert service.run("getent", "passwd", "captured", is_checked=False).stdout == ""
+        assert service.run("getent", "group", "captured", is_checked=False).stdout == ""
+    finally:
+        service.run("systemd-sysusers")
+        service.run("usermod", "--append", "--groups", "captured", service.INSIDE)
