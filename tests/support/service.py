@@ -34,9 +34,7 @@ def run(
 
 def install() -> None:
     """Do what docs/operations.md says."""
-    # Beside a stream the guest's one CPU takes a minute for it.
-    words = ("make", "-C", PROJECT, "--no-print-directory", "install", "VENDOR=no")
-    run(*words, timeout=180)
+    run("make", "-C", PROJECT, "--no-print-directory", "install", "VENDOR=no", timeout=180)
     run("systemd-sysusers")
     systemctl("daemon-reload")
     run("udevadm", "control", "--reload")

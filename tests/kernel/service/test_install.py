@@ -26,6 +26,20 @@ def listing() -> set[str]:
             if path.exists() or path.is_symlink()}  # fmt: skip
 
 
+def commands_after(heading: str) -> list[str]:
+    """Return the commands of the first block below a heading of the manual of the service."""
+    section = (PROJECT / "docs/operations.md").read_text().split(f"\n## {heading}\n")[1]
+    return section.split("```\n")[1].splitlines()
+
+
+def run_as_root(command: str) -> None:
+    """Run a command of the manual as somebody who is logged in."""
+    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    environment = {"PATH": path, "VENDOR": "no"}
+    # Beside a stream the guest's one CPU takes a minute for `make install`.
+    service.run("bash", "-c", command, cwd=PROJECT, env=environment, timeout=180)
+
+
 def test_enabling_the_socket_is_all_there_is_to_do(stopped: None) -> None:
     service.systemctl("enable", "--now", "captured.socket")
     assert ENABLED.is_symlink()
@@ -40,7 +54,9 @@ def sent_to(pid: int) -> int:
 
 
 @pytest.mark.timeout(300)
-def test_an_upgrade_keeps_the_service_enabled_and_its_client_streaming(stopped: None) -> None:
+def test_the_manual_upgrades_and_keeps_the_service_enabled_and_its_client_streaming(
+    stopped: None,
+) -> None:
     service.settle('modeset = "640x480"\n')  # leaves the guest time for the rest
     service.systemctl("enable", "--now", "captured.socket", "captured.service")
     enabled = set(WANTED.rglob("captured.*"))
@@ -48,10 +64,11 @@ def test_an_upgrade_keeps_the_service_enabled_and_its_client_streaming(stopped: 
         with Watcher() as watcher:
             watcher.begun()
             buffers, pid = kernel.framebuffer_ids(), service.main_pid()
-            service.install()
+            *steps, restart = commands_after("Upgrades")
+            for step in steps:
+                run_as_root(step)
             assert service.main_pid() == pid
-            service.run("/usr/local/sbin/captured", "--check-config")
-            service.systemctl("restart", "captured.service")
+            run_as_root(restart)
             wait_until(lambda: sent_to(watcher.popen.pid) > DEFAULT_CREDITS, "it goes on")
             assert service.main_pid() != pid
             assert kernel.framebuffer_ids() == buffers
@@ -85,18 +102,12 @@ def test_uninstalling_stops_the_service_and_leaves_nothing(stopped: None) -> Non
         service.install()
 
 
-def commands_after(heading: str) -> list[str]:
-    """Return the commands of the first block below a heading of the manual of the service."""
-    section = (PROJECT / "docs/operations.md").read_text().split(f"\n## {heading}\n")[1]
-    return section.split("```\n")[1].splitlines()
-
-
 def test_the_manual_removes_user_and_group_though_somebody_has_joined(stopped: None) -> None:
     service.systemctl("stop", "captured.socket", "captured.service")
     assert service.INSIDE in service.run("getent", "group", "captured").stdout
     try:
         for command in commands_after("Removing")[1:3]:
-            service.run("bash", "-c", command)
+            run_as_root(command)
         assert service.run("getent", "passwd", "captured", is_checked=False).stdout == ""
         assert service.run("getent", "group", "captured", is_checked=False).stdout == ""
     finally:
