@@ -24,6 +24,8 @@ UNITS = ("captured.service", "captured.socket", "captured-card.target")
 DROP_INS = Path("/usr/local/share/doc/captured/drop-ins")
 MODE = 1024, 768
 """What VKMS prefers."""
+STARTS = 30
+"""So many in a minute, says the manual."""
 CYCLES = int(os.environ.get("CAPTURED_TEST_CYCLES", "15"))
 """A cycle takes two seconds in the guest; run a hundred of them by hand."""
 
@@ -149,6 +151,26 @@ def test_a_card_starts_nothing_that_is_not_enabled(no_card: None) -> None:
 
 def show_jobs() -> str:
     return service.systemctl("list-jobs", "--no-legend", "captured.service")
+
+
+# -- limits -----------------------------------------------------------------------------------
+
+
+def test_a_service_that_fails_at_each_start_is_given_up_and_comes_back_when_told(
+    stopped: None,
+) -> None:
+    service.drop_in("broken", "[Service]\nExecStart=\nExecStart=/bin/false\n")
+    try:
+        service.systemctl("start", "captured.service", is_checked=False)
+        wait_until(lambda: service.show("ActiveState") == "failed", "it is given up", timeout=60)
+        assert int(service.show("NRestarts")) == STARTS
+    finally:
+        service.take_back("broken")
+    assert service.capturectl_as(service.INSIDE, "list").returncode in {3, 6}
+    assert service.systemctl("is-failed", "captured.socket") == "failed"
+    service.systemctl("reset-failed", "captured.service", "captured.socket")
+    service.systemctl("start", "captured.socket")
+    assert header(snapshot(service.INSIDE))[:2] == MODE
 
 
 # -- the drop-ins of the documentation --------------------------------------------------------
