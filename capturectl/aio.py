@@ -14,13 +14,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from capturectl import protocol
-from capturectl.client import (
-    DEFAULT_TIMEOUT,
-    default_socket,
-    open_socket,
-    pauses,
-    program_name,
-)
+from capturectl.client import DEFAULT_TIMEOUT, default_socket, program_name
 from capturectl.conversation import Conversation, Subscribed, millihertz
 from capturectl.errors import (
     CaptureClosedError,
@@ -29,6 +23,7 @@ from capturectl.errors import (
     CaptureTimeoutError,
     UnreachableError,
 )
+from capturectl.reach import open_socket, pauses
 from capturectl.transport import Transport
 
 if TYPE_CHECKING:

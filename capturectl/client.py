@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import _socket as socket  # as in transport
 import contextlib
 import math
 import os
-import struct
 import sys
 import time
 
@@ -18,9 +16,9 @@ from capturectl.errors import (
     CaptureError,
     CaptureLostError,
     CaptureTimeoutError,
-    NotAllowedError,
     UnreachableError,
 )
+from capturectl.reach import LONGEST_TIMEOUT, SOCKET_VARIABLE, open_socket, pauses, within
 from capturectl.transport import Transport
 
 TYPE_CHECKING = False
@@ -33,14 +31,9 @@ if TYPE_CHECKING:
     from capturectl.frame import Frame
     from capturectl.output import Output
 
-SOCKET_VARIABLE = "CAPTURECTL_SOCKET"
 DEFAULT_TIMEOUT = 5.0
 """Seconds to wait for a frame: some vblanks, and a modeset before the first."""
-
-
-_LONGEST_TIMEOUT = 10.0**6
 _IDLE_S = 1.0
-_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 
 
 def default_socket() -> str:
@@ -77,73 +70,6 @@ def connect(
 def program_name() -> str:
     """Return what a client is called that has no other name."""
     return os.path.basename(sys.argv[0])  # noqa: PTH119 - pathlib costs start-up time
-
-
-def open_socket(address: str, timeout: float) -> socket.socket:
-    """Return a socket that is connected to the daemon; errors as of `connect`."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    try:
-        _connect_within(sock, address, timeout)
-    except BlockingIOError as error:
-        sock.close()
-        raise CaptureTimeoutError(
-            f"nobody accepts on {address} in time", "see the daemon's log"
-        ) from error
-    except OSError as error:
-        sock.close()
-        raise _connect_error(address, error) from error
-    return sock
-
-
-def pauses() -> Iterator[float]:
-    """Yield how long to wait before each attempt to reach a daemon again, in seconds."""
-    pause = _SHORTEST_PAUSE
-    while True:
-        yield pause
-        pause = min(2 * pause, _LONGEST_PAUSE)
-
-
-def may_come_back(error: CaptureError) -> bool:
-    """Whether the daemon is away or silent, so that it makes sense to connect again.
-
-    Somebody who disconnected this client by hand does not want it back.
-    """
-    gone = (CaptureLostError, CaptureTimeoutError, UnreachableError)
-    return isinstance(error, gone) and error.code != "disconnected"
-
-
-def _within(seconds: float) -> float:
-    """Return a timeout that a socket takes: not 0, which would not wait, and not without end."""
-    return min(max(seconds, 0.000001), _LONGEST_TIMEOUT)
-
-
-def _connect_within(sock: socket.socket, address: str, timeout: float) -> None:
-    """Connect; BlockingIOError when nobody has accepted in time.
-
-    Kernel: a non-blocking connect to a full backlog fails at once, a blocking one waits for
-    SO_SNDTIMEO (net/unix/af_unix.c, unix_stream_connect).
-    """
-    seconds = _within(timeout)
-    whole = int(seconds)
-    limit = struct.pack("@ll", whole, int((seconds - whole) * 1e6))
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
-    sock.connect(address)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", 0, 0))
-
-
-def _connect_error(address: str, error: OSError) -> CaptureError:
-    if isinstance(error, PermissionError):
-        return NotAllowedError(
-            f"{address}: permission denied",
-            "ask for membership in the group that the daemon serves (its setting `group`)",
-        )
-    if isinstance(error, FileNotFoundError):
-        reason = f"there is no socket {address}"
-    else:
-        reason = f"nobody answers on {address} ({error.strerror or error})"
-    return UnreachableError(
-        reason, f"start captured, or name its socket with -S or ${SOCKET_VARIABLE}"
-    )
 
 
 class Client:
@@ -438,7 +364,7 @@ class Client:
         """Wait for the daemon's next message and take it in; the connection's end raises."""
         transport = self._connected()
         try:
-            transport.set_timeout(_within(deadline - time.monotonic()))
+            transport.set_timeout(within(deadline - time.monotonic()))
             packet = transport.receive()
         except (TimeoutError, BlockingIOError) as error:
             raise CaptureTimeoutError(
@@ -491,7 +417,7 @@ class FrameStream:
         self._client: Client | None = client
         self._output = output
         self._request = request
-        self._timeout = _LONGEST_TIMEOUT if timeout is None else timeout
+        self._timeout = LONGEST_TIMEOUT if timeout is None else timeout
         self._reconnects = reconnect
         self._frame: Frame | None = None
 

@@ -11,9 +11,10 @@ import time
 from capturectl.cli.options import count, seconds, socket_of
 from capturectl.cli.output import forget_stdout, print_json
 from capturectl.cli.records import word_of
-from capturectl.client import connect, may_come_back
+from capturectl.client import connect
 from capturectl.errors import CaptureError, CaptureTimeoutError
 from capturectl.protocol import EventKind
+from capturectl.reach import may_come_back
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from capturectl.cli.options import add_json, count, refusal, socket_of
 from capturectl.cli.output import forget_stdout, print_json, require_stdout
 from capturectl.cli.sample import Sample, as_json, as_lines, read_sample
 from capturectl.cli.table import clip, columns, counted, printable
-from capturectl.client import connect, may_come_back
+from capturectl.client import connect
 from capturectl.errors import CaptureError
+from capturectl.reach import may_come_back
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

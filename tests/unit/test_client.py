@@ -204,7 +204,7 @@ def test_a_socket_that_this_user_may_not_use_is_not_allowed(
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("capturectl.client._connect_within", refuse)
+    monkeypatch.setattr("capturectl.reach._connect_within", refuse)
     with pytest.raises(errors.NotAllowedError, match="permission denied"):
         connect("/run/sock")
 

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: MIT
+"""How the daemon is reached: its socket, and who tries again when."""
+
+from __future__ import annotations
+
+import _socket as socket  # as in transport
+import contextlib
+import struct
+
+from capturectl.errors import (
+    CaptureError,
+    CaptureLostError,
+    CaptureTimeoutError,
+    NotAllowedError,
+    UnreachableError,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SOCKET_VARIABLE = "CAPTURECTL_SOCKET"
+LONGEST_TIMEOUT = 10.0**6
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
+
+
+def open_socket(address: str, timeout: float) -> socket.socket:
+    """Return a socket that is connected to the daemon; errors as of `connect`."""
+    with connecting(address) as sock:
+        _connect_within(sock, address, timeout)
+    return sock
+
+
+@contextlib.contextmanager
+def connecting(address: str) -> Iterator[socket.socket]:
+    """Lend a socket to be connected; what goes wrong closes it, errors as of `connect`.
+
+    Ownership: it is the caller's when this ends well.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        yield sock
+    except OSError as error:
+        sock.close()
+        raise _connect_error(address, error) from error
+    except BaseException:
+        sock.close()
+        raise
+
+
+def pauses() -> Iterator[float]:
+    """Yield how long to wait before each attempt to reach a daemon again, in seconds."""
+    pause = _SHORTEST_PAUSE
+    while True:
+        yield pause
+        pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def may_come_back(error: CaptureError) -> bool:
+    """Whether the daemon is away or silent, so that it makes sense to connect again.
+
+    Somebody who disconnected this client by hand does not want it back.
+    """
+    gone = (CaptureLostError, CaptureTimeoutError, UnreachableError)
+    return isinstance(error, gone) and error.code != "disconnected"
+
+
+def within(seconds: float) -> float:
+    """Return a timeout that a socket takes: not 0, which would not wait, and not without end."""
+    return min(max(seconds, 0.000001), LONGEST_TIMEOUT)
+
+
+def _connect_within(sock: socket.socket, address: str, timeout: float) -> None:
+    """Connect; BlockingIOError when nobody has accepted in time.
+
+    Kernel: a non-blocking connect to a full backlog fails at once, a blocking one waits for
+    SO_SNDTIMEO (net/unix/af_unix.c, unix_stream_connect).
+    """
+    seconds = within(timeout)
+    whole = int(seconds)
+    limit = struct.pack("@ll", whole, int((seconds - whole) * 1e6))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+    sock.connect(address)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", 0, 0))
+
+
+def _connect_error(address: str, error: OSError) -> CaptureError:
+    if isinstance(error, BlockingIOError):
+        return CaptureTimeoutError(f"nobody accepts on {address} in time", "see the daemon's log")
+    if isinstance(error, PermissionError):
+        return NotAllowedError(
+            f"{address}: permission denied",
+            "ask for membership in the group that the daemon serves (its setting `group`)",
+        )
+    if isinstance(error, FileNotFoundError):
+        reason = f"there is no socket {address}"
+    else:
+        reason = f"nobody answers on {address} ({error.strerror or error})"
+    return UnreachableError(
+        reason, f"start captured, or name its socket with -S or ${SOCKET_VARIABLE}"
+    )
