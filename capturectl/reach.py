@@ -6,6 +6,7 @@ from __future__ import annotations
 import _socket as socket  # as in transport
 import contextlib
 import struct
+import time
 
 from capturectl.errors import (
     CaptureError,
@@ -76,12 +77,31 @@ def _connect_within(sock: socket.socket, address: str, timeout: float) -> None:
     Kernel: a non-blocking connect to a full backlog fails at once, a blocking one waits for
     SO_SNDTIMEO (net/unix/af_unix.c, unix_stream_connect).
     """
-    seconds = within(timeout)
+    deadline = time.monotonic() + timeout
+    while True:
+        _limit_sends(sock, within(deadline - time.monotonic()))
+        sock.connect(address)
+        if _is_connected(sock):
+            break
+    _limit_sends(sock, 0)
+
+
+def _limit_sends(sock: socket.socket, seconds: float) -> None:
     whole = int(seconds)
     limit = struct.pack("@ll", whole, int((seconds - whole) * 1e6))
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
-    sock.connect(address)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", 0, 0))
+
+
+def _is_connected(sock: socket.socket) -> bool:
+    """Whether a connect that has returned was not cut short by a signal.
+
+    Python takes EINTR for a connection under way, and a unix socket for one that it has made.
+    """
+    try:
+        sock.getpeername()
+    except OSError:
+        return False
+    return True
 
 
 def _connect_error(address: str, error: OSError) -> CaptureError:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,3 +28,17 @@ def start(tmp_path: Path) -> Iterator[Callable[..., AnsweringDaemon]]:
     yield start_one
     for daemon in running:
         daemon.close()
+
+
+@pytest.fixture
+def full_socket(tmp_path: Path) -> Iterator[str]:
+    """The path of a socket that accepts nobody, and has no room for one who waits."""
+    path = str(tmp_path / "full")
+    with (
+        contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)) as stuck,
+        contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)) as before_us,
+    ):
+        stuck.bind(path)
+        stuck.listen(0)
+        before_us.connect(path)
+        yield path

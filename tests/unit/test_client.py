@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import signal
 import socket
 import struct
 from typing import TYPE_CHECKING
@@ -23,8 +24,11 @@ from tests.support.frames import RG16, XR24
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+    from types import FrameType
 
     from capturectl.fd import OwnedFd
+
+    Handler = Callable[[int, FrameType | None], None]
 
 SHORT = 0.01
 """Seconds; a test that waits for a timeout waits for so long."""
@@ -69,6 +73,20 @@ def two_outputs(listen: Callable[[Sequence[bytes]], FakeDaemon]) -> FakeDaemon:
 def client_of_two(two_outputs: FakeDaemon) -> Iterator[Client]:
     with connect(two_outputs.path) as connected:
         yield connected
+
+
+@pytest.fixture
+def alarm() -> Iterator[Callable[[Handler], None]]:
+    """Let a signal come a little later, with this handler."""
+    before = signal.getsignal(signal.SIGALRM)
+
+    def set_in_a_while(handler: Handler) -> None:
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, 3 * SHORT)
+
+    yield set_in_a_while
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
 
 
 # --- what a daemon says; 2x1 XR24 unless told ------------------------------------------------
@@ -210,17 +228,27 @@ def test_a_socket_that_this_user_may_not_use_is_not_allowed(
 
 
 @pytest.mark.timeout(2)
-def test_a_daemon_that_accepts_nobody_is_a_timeout(tmp_path: Path) -> None:
-    path = str(tmp_path / "sock")
-    with (
-        contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)) as stuck,
-        contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)) as before_us,
-    ):
-        stuck.bind(path)
-        stuck.listen(0)
-        before_us.connect(path)
-        with pytest.raises(errors.CaptureTimeoutError):
-            connect(path, timeout=SHORT)
+def test_a_daemon_that_accepts_nobody_is_a_timeout(full_socket: str) -> None:
+    with pytest.raises(errors.CaptureTimeoutError, match="nobody accepts"):
+        connect(full_socket, timeout=SHORT)
+
+
+@pytest.mark.timeout(2)
+def test_a_signal_does_not_end_the_wait_for_a_daemon_that_accepts_nobody(
+    full_socket: str, alarm: Callable[[Handler], None]
+) -> None:
+    alarm(lambda *_: None)
+    with pytest.raises(errors.CaptureTimeoutError, match="nobody accepts"):
+        connect(full_socket, timeout=10 * SHORT)
+
+
+@pytest.mark.timeout(2)
+def test_ctrl_c_ends_the_wait_for_a_daemon_that_accepts_nobody(
+    full_socket: str, alarm: Callable[[Handler], None]
+) -> None:
+    alarm(signal.default_int_handler)
+    with pytest.raises(KeyboardInterrupt):
+        connect(full_socket, timeout=60)
 
 
 def test_a_daemon_that_says_nothing_is_a_timeout(
