@@ -23,10 +23,11 @@ from capturectl.errors import (
     CaptureTimeoutError,
     UnreachableError,
 )
-from capturectl.reach import open_socket, pauses
+from capturectl.reach import connecting, pauses
 from capturectl.transport import Transport
 
 if TYPE_CHECKING:
+    import _socket as socket
     from collections.abc import AsyncIterator, Callable
     from typing import Any, Self, TypeVar
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from capturectl.output import Output
 
     Found = TypeVar("Found")
+
+_BACKLOG_PAUSE_S = 0.02
 
 
 async def connect(
@@ -49,6 +52,26 @@ async def connect(
     client = Client(path or default_socket(), name or program_name(), timeout)
     await client._open(wait)
     return client
+
+
+async def _open_socket(address: str, deadline: float) -> socket.socket:
+    """Return a socket that is connected to the daemon; errors as of `connect`.
+
+    Kernel: a connect that does not wait fails while the backlog is full, and the socket does not
+    poll writable later (net/unix/af_unix.c, unix_stream_connect): it has to be tried again.
+    """
+    now = asyncio.get_running_loop().time
+    with connecting(address) as sock:
+        sock.setblocking(False)
+        while True:
+            try:
+                sock.connect(address)
+            except BlockingIOError:
+                if now() >= deadline:
+                    raise
+                await asyncio.sleep(min(_BACKLOG_PAUSE_S, deadline - now()))
+            else:
+                return sock
 
 
 class Client:
@@ -202,15 +225,15 @@ class Client:
                 return
 
     async def _greet(self) -> None:
-        # The daemon accepts at once, or its backlog is full and the connection fails at once.
-        self._transport = Transport(open_socket(self._address, self._timeout))
-        self._transport.set_timeout(0)
+        now = asyncio.get_running_loop().time
+        deadline = now() + self._timeout
+        self._transport = Transport(await _open_socket(self._address, deadline))
         self._error = None
         asyncio.get_running_loop().add_reader(self._transport.fileno(), self._readable)
         try:
             self._told(lambda: self._talk.hello(self._name))
             await self._until(
-                lambda: self._talk.is_greeted or None, self._timeout, "the daemon's WELCOME"
+                lambda: self._talk.is_greeted or None, deadline - now(), "the daemon's WELCOME"
             )
         except BaseException:
             self.close()

@@ -31,14 +31,20 @@ def start(tmp_path: Path) -> Iterator[Callable[..., AnsweringDaemon]]:
 
 
 @pytest.fixture
-def full_socket(tmp_path: Path) -> Iterator[str]:
-    """The path of a socket that accepts nobody, and has no room for one who waits."""
-    path = str(tmp_path / "full")
+def full_listener(tmp_path: Path) -> Iterator[socket.socket]:
+    """A socket that accepts nobody, and has no room for one who waits."""
     with (
         contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)) as stuck,
         contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)) as before_us,
     ):
-        stuck.bind(path)
+        stuck.bind(str(tmp_path / "full"))
         stuck.listen(0)
-        before_us.connect(path)
-        yield path
+        before_us.connect(stuck.getsockname())
+        yield stuck
+
+
+@pytest.fixture
+def full_socket(full_listener: socket.socket) -> str:
+    """Its path."""
+    path: str = full_listener.getsockname()
+    return path

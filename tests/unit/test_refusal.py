@@ -43,8 +43,13 @@ def refuse(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         for message in messages:
             theirs.send(message)
         theirs.close()
-        for module in (capturectl.client, capturectl.aio):
-            monkeypatch.setattr(module, "open_socket", lambda *_: ours)
+
+        async def open_awaited(*_: object) -> socket.socket:
+            ours.setblocking(False)
+            return ours
+
+        monkeypatch.setattr(capturectl.client, "open_socket", lambda *_: ours)
+        monkeypatch.setattr(capturectl.aio, "_open_socket", open_awaited)
 
     return prepare
 

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""The client for asyncio, against a daemon that says what the test tells it to."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+
+import capturectl.aio
+from capturectl import errors, protocol
+
+if TYPE_CHECKING:
+    import socket
+
+SHORT = 0.01
+"""Seconds; a test that waits for a timeout waits for so long."""
+
+
+# --- connecting ------------------------------------------------------------------------------
+
+
+async def longest_stall(within: float) -> float:
+    """Return the longest time for which the loop called nobody, in seconds."""
+    now = asyncio.get_running_loop().time
+    ticks = [now()]
+    while ticks[-1] < ticks[0] + within:
+        await asyncio.sleep(SHORT / 10)
+        ticks.append(now())
+    return max(after - before for before, after in pairwise(ticks))
+
+
+def test_a_daemon_that_accepts_nobody_is_a_timeout_to_be_awaited(full_socket: str) -> None:
+    with pytest.raises(errors.CaptureTimeoutError, match="nobody accepts"):
+        asyncio.run(capturectl.aio.connect(full_socket, timeout=SHORT))
+
+
+@pytest.mark.slow
+def test_a_daemon_that_accepts_nobody_does_not_stop_the_loop(full_socket: str) -> None:
+    async def run() -> float:
+        connecting = asyncio.create_task(capturectl.aio.connect(full_socket, timeout=1))
+        stall = await longest_stall(0.3)
+        connecting.cancel()
+        await asyncio.gather(connecting, return_exceptions=True)
+        return stall
+
+    assert asyncio.run(run()) < 0.5
+
+
+def test_a_cancelled_connect_leaves_no_socket(full_socket: str) -> None:
+    async def run() -> None:
+        connecting = asyncio.create_task(capturectl.aio.connect(full_socket, timeout=60))
+        await asyncio.sleep(SHORT)
+        connecting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await connecting
+
+    asyncio.run(run())
+
+
+def test_a_daemon_that_accepts_somebody_late_is_connected_to(
+    full_listener: socket.socket,
+) -> None:
+    async def run() -> bytes:
+        connecting = asyncio.create_task(capturectl.aio.connect(full_listener.getsockname()))
+        await asyncio.sleep(SHORT)
+        full_listener.accept()[0].close()  # the one before us
+        peer, _ = await asyncio.to_thread(full_listener.accept)
+        with peer:
+            hello = await asyncio.to_thread(peer.recv, protocol.MAX_MESSAGE)
+        with pytest.raises(errors.CaptureLostError):
+            await connecting
+        return hello
+
+    assert asyncio.run(run())[16:20] == b"CAPD"
