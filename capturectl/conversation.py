@@ -319,7 +319,12 @@ class Conversation:
             early.sequence, 0, early.missed, early.time_commit_ns, 0, 0, early.buffer,
             early.generation, early.source, early.flags,
         )  # fmt: skip
-        self._add_frame(packet, message, OwnedFd(packet.fds[0].detach(), "fence"))
+        fence = OwnedFd(packet.fds[0].detach(), "fence")
+        try:
+            self._add_frame(packet, message, fence)
+        except BaseException:
+            fence.close()
+            raise
 
     def _add_frame(self, packet: Packet, message: protocol.Frame, fence: OwnedFd | None) -> None:
         stream = packet.header.stream
