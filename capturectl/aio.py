@@ -318,8 +318,8 @@ class Client:
 
     def close(self) -> None:
         """Hang up; frames still held are given back by that. Twice is fine."""
-        self._talk.close()
         self._hang_up()
+        self._talk.close()
 
     def __bool__(self) -> bool:
         return bool(self._transport)

@@ -384,9 +384,9 @@ class Client:
 
     def close(self) -> None:
         """Hang up; frames still held are given back by that. Twice is fine."""
-        self._talk.close()
         if self._transport is not None:
             self._transport.close()
+        self._talk.close()
 
     def __bool__(self) -> bool:
         return bool(self._transport)

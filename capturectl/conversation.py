@@ -415,12 +415,17 @@ class Conversation:
     def abandon(self) -> None:
         """The connection is lost: frames that are held show nothing certain any more."""
         self._send = _to_nobody
-        for frame in list(self._held.values()):
+        for output in self.outputs:
+            self._release_waiting(output)
+        for frame in self._held.values():
             frame.revoke()
         self._buffers.retire()
 
     def close(self) -> None:
-        """Unmap everything. Twice is fine."""
+        """After hanging up: release every frame and unmap everything. Twice is fine."""
+        for frame in list(self._held.values()):
+            frame.release()
+        self._frames.clear()
         self._buffers.close()
 
 

@@ -72,3 +72,31 @@ def test_an_early_frame_with_another_number_of_fences_is_a_protocol_error(
 ) -> None:
     with pytest.raises(errors.ProtocolError, match=f"with {count} fds"):
         hear(talk, early(), *(fence() for _ in range(count)))
+
+
+# --- leaving with early frames; the leak check does the rest ---------------------------------
+
+
+def test_closing_closes_the_fences_of_frames_that_nobody_took(talk: Conversation) -> None:
+    hear(talk, early(), fence())
+    talk.close()
+
+
+def test_closing_releases_a_frame_that_is_held(talk: Conversation) -> None:
+    hear(talk, early(), fence())
+    frame = talk.take_frame(talk.output(None))
+    talk.close()
+    assert not frame
+
+
+def test_after_closing_no_frame_can_be_taken(talk: Conversation) -> None:
+    hear(talk, early(), fence())
+    talk.close()
+    assert talk.take_frame(talk.output(None)) is None
+
+
+def test_a_lost_connection_closes_the_fences_of_frames_that_nobody_took(
+    talk: Conversation,
+) -> None:
+    hear(talk, early(), fence())
+    talk.abandon()
