@@ -8,6 +8,7 @@ and the asyncio one are the same client.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections import deque
 
 from capturectl import protocol, wire_errors
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 
 
 _LARGEST_U32 = (1 << 32) - 1
+_HELD_TOO_LONG = "was held for too long", "release frames sooner"
+_NEVER_WRITTEN = "was never written", "take the next; the daemon's log says more"
+_TAKEN_BACK = "was taken back by the daemon", "take the next"
+_LOST = "was lost with the connection to the daemon", "take the next"
 
 
 def millihertz(frames_per_second: float) -> int:
@@ -59,7 +64,7 @@ class Statistics(NamedTuple):
     missed: int
     """Asked of the source, which did not deliver."""
     revoked: int
-    """Held for so long that the daemon took the buffer back."""
+    """Held for so long that the daemon took the buffer back; not what never was a picture."""
     reconnected: int = 0
     """How often the daemon went away and came back."""
 
@@ -104,6 +109,7 @@ class Conversation:
         self._buffers = BufferTable()
         self._subscribed: set[int] = set()
         self._unwanted: set[int] = set()
+        self._flags: dict[int, int] = {}
         self._frames: dict[int, deque[Frame]] = {}
         self._errors: dict[int, CaptureError] = {}
         self._problems: dict[int, CaptureError] = {}
@@ -150,6 +156,7 @@ class Conversation:
         self._problems.pop(output.stream, None)
         self.say(protocol.SUBSCRIBE, request, output.stream)
         self._subscribed.add(output.stream)
+        self._flags[output.stream] = request.flags
 
     def unsubscribe(self, output: Output) -> None:
         """Ask for no more frames; those that come all the same are given back."""
@@ -367,11 +374,31 @@ class Conversation:
         )
 
     def _hear_revoked(self, packet: Packet) -> None:
-        self._statistics = self._statistics._replace(revoked=self._statistics.revoked + 1)
         message = protocol.REVOKED.unpack(packet.data)
-        frame = self._held.get((packet.header.stream, message.sequence))
+        stream = packet.header.stream
+        frame = self._held.get((stream, message.sequence))
+        why = self._why_revoked(stream, frame)
+        if why is _HELD_TOO_LONG:
+            self._statistics = self._statistics._replace(revoked=self._statistics.revoked + 1)
         if frame is not None:
-            frame.revoke()
+            frame.revoke(*why)
+
+    def _why_revoked(self, stream: int, frame: Frame | None) -> tuple[str, str]:
+        """Return what happened to a frame; REVOKED does not say it.
+
+        A frame that is not held was released while REVOKED was under way.
+        """
+        if frame is None:
+            is_early = self._flags.get(stream, 0) & protocol.SubscribeFlag.EARLY
+            return _TAKEN_BACK if is_early else _HELD_TOO_LONG
+        if not frame.is_written:
+            return _NEVER_WRITTEN
+        return _HELD_TOO_LONG if self._may_be_overdue(frame) else _TAKEN_BACK
+
+    def _may_be_overdue(self, frame: Frame) -> bool:
+        """Whether the lease of a frame may be over: one without a fence comes back only then."""
+        lease_ns = self.welcome.lease_ms * 1_000_000 if self.welcome else 0
+        return frame.fence is None or time.monotonic_ns() - frame.time_commit_ns > lease_ns
 
     def _hear_state(self, packet: Packet) -> None:
         state = protocol.STATE.unpack(packet.data)
@@ -418,7 +445,7 @@ class Conversation:
         for output in self.outputs:
             self._release_waiting(output)
         for frame in self._held.values():
-            frame.revoke()
+            frame.revoke(*_LOST)
         self._buffers.retire()
 
     def close(self) -> None:

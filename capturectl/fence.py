@@ -53,6 +53,10 @@ class Fence:
             raise CaptureLostError(f"the capture failed with errno {-status}", "take the next")
         return time_ns
 
+    def has_ended_well(self) -> bool:
+        """Whether the picture is written, without waiting."""
+        return self._read()[0] == 1
+
     def _read(self) -> tuple[int, int]:
         fence = array.array("B", bytes(_SYNC_FENCE_INFO.size))
         address, _ = fence.buffer_info()

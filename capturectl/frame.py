@@ -45,7 +45,7 @@ class Frame:
         self._time_done_ns = message.time_done_ns
         self._is_held = True
         self._is_reading = False
-        self._is_revoked = False
+        self._revoked: tuple[str, str] | None = None
         self.output = output
 
     # -- what it is ---------------------------------------------------------------------------
@@ -147,9 +147,10 @@ class Frame:
 
         Raises:
             CaptureTimeoutError: Not within so many seconds.
-            CaptureLostError: It never will be.
+            CaptureLostError: It never will be, or was revoked.
         """
         if self._fence is not None and not self._time_done_ns:
+            self._require_not_revoked()
             self._time_done_ns = self._fence.wait(timeout)
 
     # -- its pixels ---------------------------------------------------------------------------
@@ -185,23 +186,36 @@ class Frame:
 
     @property
     def is_revoked(self) -> bool:
-        """Whether it was held for so long that its buffer is being written again.
+        """Whether the daemon has taken it back, or is gone; a look at it says why.
 
         What was read of it by then may be torn. Known from the client's next message on.
         """
-        return self._is_revoked
+        return self._revoked is not None
 
-    def revoke(self) -> None:
-        """Note that the daemon has taken it back, or is gone; for the connection."""
-        self._is_revoked = True
+    @property
+    def is_written(self) -> bool:
+        """Whether the picture is in the buffer; only of an early frame it may be not yet."""
+        return self._fence is None or bool(self._time_done_ns) or self._fence.has_ended_well()
+
+    def revoke(self, why: str, hint: str) -> None:
+        """Note that the daemon has taken it back, or is gone; for the connection.
+
+        Args:
+            why: What happened to the frame, after its number. The first counts.
+            hint: What to do next.
+        """
+        if self._revoked is None:
+            self._revoked = why, hint
+
+    def _require_not_revoked(self) -> None:
+        if self._revoked is not None:
+            why, hint = self._revoked
+            raise CaptureLostError(f"frame {self.sequence} {why}", hint)
 
     def _begin_read(self) -> None:
         if not self._is_held:
             raise CaptureClosedError(f"frame {self.sequence} was released")
-        if self._is_revoked:
-            raise CaptureLostError(
-                f"frame {self.sequence} was held for too long", "release frames sooner"
-            )
+        self._require_not_revoked()
         self.wait()
         if not self._is_reading:
             self._buffer.dmabuf.begin_read()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,10 +19,16 @@ from tests.support.fds import memfd
 from tests.support.frames import XR24
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from capturectl.frame import Frame
 
 LAYOUT = protocol.Buffer(0, 8, 0, 1, XR24, 2, 1, 1, (0, 0, 0, 0), (8, 0, 0, 0))
 REQUEST = protocol.Subscribe(Source.WRITEBACK, protocol.SubscribeFlag.EARLY, 0, 4, 0, 0)
+
+
+FRAME = protocol.FRAME.pack(protocol.Frame(1, 0, 0, 1, 0, 2, 0, 1, Source.WRITEBACK, 0), stream=1)
+REVOKED = protocol.REVOKED.pack(protocol.Revoked(1, 0, 1), stream=1)
 
 
 def hear(talk: Conversation, message: bytes, *fds: OwnedFd) -> None:
@@ -46,8 +53,8 @@ def fence() -> OwnedFd:
     return OwnedFd(os.eventfd(0), "fence")
 
 
-def early(sequence: int = 1, *, number: int = 0, stream: int = 1) -> bytes:
-    message = protocol.Early(sequence, 0, 0, number, 1, Source.WRITEBACK, 0)
+def early(*, number: int = 0, stream: int = 1, commit_ns: int = 1) -> bytes:
+    message = protocol.Early(1, 0, commit_ns, number, 1, Source.WRITEBACK, 0)
     return protocol.EARLY.pack(message, stream=stream)
 
 
@@ -72,6 +79,112 @@ def test_an_early_frame_with_another_number_of_fences_is_a_protocol_error(
 ) -> None:
     with pytest.raises(errors.ProtocolError, match=f"with {count} fds"):
         hear(talk, early(), *(fence() for _ in range(count)))
+
+
+# --- frames that are taken back --------------------------------------------------------------
+
+
+@pytest.fixture
+def fence_says(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Let every fence have this status: 0 is none yet, 1 is a picture, less is an errno."""
+
+    def let(status: int) -> None:
+        monkeypatch.setattr("capturectl.fence.Fence._read", lambda _: (status, 1))
+
+    return let
+
+
+def take(talk: Conversation, message: bytes, *fds: OwnedFd) -> Frame:
+    hear(talk, message, *fds)
+    frame = talk.take_frame(talk.output(None))
+    assert frame is not None
+    return frame
+
+
+def why(frame: Frame) -> str:
+    """Return what a look at a revoked frame says."""
+    assert frame.is_revoked
+    with pytest.raises(errors.CaptureLostError) as caught:
+        _ = frame.memory
+    return caught.value.reason
+
+
+def test_a_frame_that_is_taken_back_was_held_for_too_long(talk: Conversation) -> None:
+    frame = take(talk, FRAME)
+    hear(talk, REVOKED)
+    assert why(frame) == "frame 1 was held for too long"
+    assert talk.statistics().revoked == 1
+
+
+@pytest.mark.parametrize("status", [0, -5])
+def test_an_early_frame_that_has_no_picture_was_never_written(
+    talk: Conversation, fence_says: Callable[[int], None], status: int
+) -> None:
+    frame = take(talk, early(), fence())
+    fence_says(status)
+    hear(talk, REVOKED)
+    assert why(frame) == "frame 1 was never written"
+    assert talk.statistics().revoked == 0
+
+
+def test_an_early_frame_that_was_written_was_held_for_too_long(
+    talk: Conversation, fence_says: Callable[[int], None]
+) -> None:
+    frame = take(talk, early(), fence())
+    fence_says(1)
+    hear(talk, REVOKED)
+    assert why(frame) == "frame 1 was held for too long"
+    assert talk.statistics().revoked == 1
+
+
+def test_an_early_frame_whose_lease_cannot_be_over_was_taken_back(
+    talk: Conversation, fence_says: Callable[[int], None]
+) -> None:
+    frame = take(talk, early(commit_ns=time.monotonic_ns() + 10**12), fence())
+    fence_says(1)
+    hear(talk, REVOKED)
+    assert why(frame) == "frame 1 was taken back by the daemon"
+    assert talk.statistics().revoked == 0
+
+
+def test_a_frame_that_was_released_meanwhile_counts_as_held_for_too_long(
+    talk: Conversation,
+) -> None:
+    talk.subscribe(talk.output(None), REQUEST._replace(flags=0))
+    take(talk, FRAME).release()
+    hear(talk, REVOKED)
+    assert talk.statistics().revoked == 1
+
+
+def test_an_early_frame_that_was_released_meanwhile_does_not_count(talk: Conversation) -> None:
+    take(talk, early(), fence()).release()
+    hear(talk, REVOKED)
+    assert talk.statistics().revoked == 0
+
+
+def test_waiting_for_a_frame_that_was_taken_back_does_not_wait(
+    talk: Conversation, fence_says: Callable[[int], None]
+) -> None:
+    frame = take(talk, early(), fence())
+    fence_says(0)
+    hear(talk, REVOKED)
+    with pytest.raises(errors.CaptureLostError, match="never written"):
+        frame.wait()
+
+
+def test_a_frame_of_a_lost_connection_was_lost_with_it(talk: Conversation) -> None:
+    frame = take(talk, FRAME)
+    talk.abandon()
+    assert why(frame) == "frame 1 was lost with the connection to the daemon"
+
+
+def test_a_frame_that_was_taken_back_before_the_connection_was_lost_keeps_its_reason(
+    talk: Conversation,
+) -> None:
+    frame = take(talk, FRAME)
+    hear(talk, REVOKED)
+    talk.abandon()
+    assert why(frame) == "frame 1 was held for too long"
 
 
 # --- leaving with early frames; the leak check does the rest ---------------------------------
