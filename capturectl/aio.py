@@ -84,7 +84,7 @@ class Client:
         self._address, self._name, self._timeout = address, name, timeout
         self._transport: Transport | None = None
         self._talk = Conversation(self._send)
-        self._error: CaptureError | None = None
+        self._error: Exception | None = None
         self._news = asyncio.Event()
 
     # -- what there is ------------------------------------------------------------------------
@@ -265,17 +265,31 @@ class Client:
             raise
 
     def _readable(self) -> None:
-        """Take in all that is there; the loop calls it."""
+        """Take in all that is there; the loop calls it. What goes wrong is for those who wait."""
         try:
-            while (packet := self._connected().receive()) is not None:
-                with packet:
-                    self._talk.feed(packet)
-            raise CaptureLostError("the daemon hung up", "see its log; it may be restarting")
+            while self._take_in():
+                pass
+        except Exception as error:
+            self._end(error)
+        else:
+            self._news.set()
+
+    def _take_in(self) -> bool:
+        """Take one message in; return whether there was one. The connection's end raises."""
+        try:
+            packet = self._connected().receive()
         except BlockingIOError:
-            pass
-        except CaptureError as error:
-            self._error = error
-            self._unwatch()
+            return False
+        if packet is None:
+            raise CaptureLostError("the daemon hung up", "see its log; it may be restarting")
+        with packet:
+            self._talk.feed(packet)
+        return True
+
+    def _end(self, error: Exception) -> None:
+        """Listen no more: whoever waits, or asks later, hears why."""
+        self._error = error
+        self._unwatch()
         self._news.set()
 
     async def _until(

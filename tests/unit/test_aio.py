@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,34 @@ import pytest
 
 import capturectl.aio
 from capturectl import errors, protocol
+from tests.support.fake_daemon import STREAM, FakeDaemon, greeting
+from tests.support.fds import memfd
+from tests.support.scripted import buffer, frame
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from capturectl.aio import Client
 
 SHORT = 0.01
 """Seconds; a test that waits for a timeout waits for so long."""
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[FakeDaemon]:
+    """A daemon with HDMI-A-1."""
+    fake = FakeDaemon(tmp_path / "sock", [(message, ()) for message in greeting(STREAM)])
+    yield fake
+    fake.close()
+
+
+async def next_of(client: Client) -> int:
+    """Return the number of the next frame; give it back."""
+    async for picture in client.stream():
+        return picture.sequence
+    raise AssertionError
 
 
 # --- connecting ------------------------------------------------------------------------------
@@ -75,3 +98,51 @@ def test_a_daemon_that_accepts_somebody_late_is_connected_to(
         return hello
 
     assert asyncio.run(run())[16:20] == b"CAPD"
+
+
+# --- what goes wrong while nobody looks ------------------------------------------------------
+
+
+def test_a_buffer_that_cannot_be_mapped_is_raised_to_who_waits(
+    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    async def run() -> None:
+        async with await capturectl.aio.connect(daemon.path) as client:
+            monkeypatch.setattr("mmap.mmap", refuse)
+            with memfd(bytes(8)) as pixels:
+                daemon.send(buffer(), fds=[pixels])
+            with pytest.raises(OSError, match="allocate") as caught:
+                await next_of(client)
+            assert caught.value.errno == errno.ENOMEM
+
+    asyncio.run(run())
+
+
+def test_a_buffer_that_the_kernel_wants_to_be_mapped_later_is_raised_too(
+    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "too much memory is locked")
+
+    async def run() -> None:
+        async with await capturectl.aio.connect(daemon.path) as client:
+            monkeypatch.setattr("mmap.mmap", refuse)
+            with memfd(bytes(8)) as pixels:
+                daemon.send(buffer(), fds=[pixels])
+            with pytest.raises(BlockingIOError):
+                await next_of(client)
+
+    asyncio.run(run())
+
+
+def test_a_frame_that_makes_no_sense_is_raised_to_who_waits(daemon: FakeDaemon) -> None:
+    async def run() -> None:
+        async with await capturectl.aio.connect(daemon.path) as client:
+            daemon.send(frame(1))
+            with pytest.raises(errors.ProtocolError):
+                await next_of(client)
+
+    asyncio.run(run())
