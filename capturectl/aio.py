@@ -23,12 +23,12 @@ from capturectl.errors import (
     CaptureTimeoutError,
     UnreachableError,
 )
-from capturectl.reach import connecting, pauses
+from capturectl.reach import Comeback, connecting, may_come_back, pauses
 from capturectl.transport import Transport
 
 if TYPE_CHECKING:
     import _socket as socket
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, Callable
     from typing import Any, Self, TypeVar
 
     from capturectl.conversation import Statistics
@@ -84,8 +84,11 @@ class Client:
         self._address, self._name, self._timeout = address, name, timeout
         self._transport: Transport | None = None
         self._talk = Conversation(self._send)
+        self._former: list[Conversation] = []
         self._error: Exception | None = None
+        self._is_closed = False
         self._news = asyncio.Event()
+        self._reconnecting = asyncio.Lock()
 
     # -- what there is ------------------------------------------------------------------------
 
@@ -112,7 +115,7 @@ class Client:
         rows = await self._ask(protocol.Query.CLIENTS)
         return tuple(Subscribed(self._talk.name_of(stream), status) for stream, status in rows)
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncGenerator[Event, None]:
         """Yield what happens at the daemon, from now on."""
         self._talk.require_watch()
         self._talk.say(protocol.WATCH, protocol.Watch(1))
@@ -147,9 +150,8 @@ class Client:
     ) -> Frame:
         """Capture one picture, of a vblank after this call; as `capturectl.Client.snapshot`."""
         wanted = self.output(output)
-        await self._settle(wanted, timeout)
         request = protocol.Subscribe(sources, 0, 0, credits=1, frames=1, max_fps_millihertz=0)
-        self._talk.subscribe(wanted, request)
+        await self._subscribe(wanted, request, timeout)
         try:
             return await self._next_frame(wanted, timeout)
         except (CaptureTimeoutError, asyncio.CancelledError) as error:
@@ -167,7 +169,7 @@ class Client:
         credits: int = protocol.DEFAULT_CREDITS,  # noqa: A002 - the protocol's word
         sources: protocol.Source = protocol.Source.WRITEBACK | protocol.Source.PATTERN,
         reconnect: bool = False,
-    ) -> AsyncIterator[Frame]:
+    ) -> AsyncGenerator[Frame, None]:
         """Yield frames of an output, in order; each is given back before the next is awaited.
 
         Arguments and errors as of `capturectl.Client.stream`, and what `credits` means for their
@@ -176,24 +178,45 @@ class Client:
         """
         wanted = self.output(output)
         request = protocol.Subscribe(sources, 0, 0, credits, 0, millihertz(max_fps))
-        await self._settle(wanted, self._timeout)
-        self._talk.subscribe(wanted, request)
+        await self._subscribe(wanted, request, self._timeout)
+        comeback = Comeback()
         try:
             while True:
                 try:
+                    wanted = await self._begin_again(wanted, request, comeback)
                     frame = await self._next_frame(wanted, None)
-                except CaptureLostError:
-                    if not reconnect:
+                except CaptureError as error:
+                    if not reconnect or not may_come_back(error):
                         raise
-                    await self._reconnect()
-                    wanted = self.output(wanted.name)
-                    self._talk.subscribe(wanted, request)
-                    continue
-                with frame:
-                    yield frame
+                    comeback.after(error)
+                else:
+                    comeback.frame_came()
+                    with frame:
+                        yield frame
         finally:
             with contextlib.suppress(CaptureLostError, CaptureClosedError):
                 self._talk.unsubscribe(wanted)
+
+    async def _begin_again(
+        self, output: Output, request: protocol.Subscribe, comeback: Comeback
+    ) -> Output:
+        """Subscribe again after a failure; return the output as it is described then."""
+        if comeback.error is None:
+            return output
+        await asyncio.sleep(comeback.seconds())
+        async with self._reconnecting:
+            if self._error is not None or not self._transport:
+                await self._reconnect()
+        found = self.output(output.name)
+        await self._subscribe(found, request, self._timeout)
+        comeback.has_begun()
+        return found
+
+    async def _subscribe(
+        self, output: Output, request: protocol.Subscribe, timeout: float
+    ) -> None:
+        await self._settle(output, timeout)
+        self._told(lambda: self._talk.subscribe(output, request))
 
     async def _settle(self, output: Output, timeout: float) -> None:
         def has_ended() -> bool | None:
@@ -227,7 +250,11 @@ class Client:
     async def _greet(self) -> None:
         now = asyncio.get_running_loop().time
         deadline = now() + self._timeout
-        self._transport = Transport(await _open_socket(self._address, deadline))
+        transport = Transport(await _open_socket(self._address, deadline))
+        if self._is_closed:  # meanwhile
+            transport.close()
+            raise CaptureClosedError("the connection is closed")
+        self._transport = transport
         self._error = None
         asyncio.get_running_loop().add_reader(self._transport.fileno(), self._readable)
         try:
@@ -236,16 +263,19 @@ class Client:
                 lambda: self._talk.is_greeted or None, deadline - now(), "the daemon's WELCOME"
             )
         except BaseException:
-            self.close()
+            self._hang_up()
             raise
 
     async def _reconnect(self) -> None:
-        self._talk.abandon()
+        """Try to begin anew; as of `capturectl.Client._reconnect`."""
+        if self._is_closed:
+            raise CaptureClosedError("the connection is closed")
         self._hang_up()
-        counted = self.statistics()
-        counted = counted._replace(reconnected=counted.reconnected + 1)
-        self._talk = Conversation(self._send, counted)
-        await self._open(wait=float("inf"))
+        self._talk.abandon()
+        self._former = [talk for talk in (*self._former, self._talk) if talk.holds_frames]
+        self._talk = Conversation(self._send, self.statistics())
+        await self._greet()
+        self._talk.count_reconnection()
 
     def _send(self, message: bytes) -> None:
         try:
@@ -253,12 +283,12 @@ class Client:
         except BlockingIOError as error:
             raise CaptureTimeoutError("the daemon reads nothing", "see its log") from error
 
-    def _told(self, say: Callable[[], int]) -> int:
+    def _told(self, say: Callable[[], Found]) -> Found:
         """Say something; to a daemon that has hung up, raise what it said last."""
         try:
             return say()
         except CaptureLostError:
-            if self._error is None:
+            if self._error is None and self._transport:
                 self._readable()
             if self._error is not None:
                 raise self._error from None
@@ -332,8 +362,10 @@ class Client:
 
     def close(self) -> None:
         """Hang up; frames still held are given back by that. Twice is fine."""
+        self._is_closed = True
         self._hang_up()
-        self._talk.close()
+        for talk in (*self._former, self._talk):
+            talk.close()
 
     def __bool__(self) -> bool:
         return bool(self._transport)

@@ -16,24 +16,38 @@ from capturectl.errors import (
     CaptureError,
     CaptureLostError,
     CaptureTimeoutError,
+    ProtocolError,
     UnreachableError,
 )
-from capturectl.reach import LONGEST_TIMEOUT, SOCKET_VARIABLE, open_socket, pauses, within
+from capturectl.reach import (
+    LONGEST_TIMEOUT,
+    SOCKET_VARIABLE,
+    Comeback,
+    may_come_back,
+    open_socket,
+    pauses,
+    within,
+)
 from capturectl.transport import Transport
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Any, Self
+    from typing import Any, Self, TypeVar
 
     from capturectl.conversation import Statistics
     from capturectl.event import Event
     from capturectl.frame import Frame
     from capturectl.output import Output
+    from capturectl.transport import Packet
+
+    Said = TypeVar("Said")
 
 DEFAULT_TIMEOUT = 5.0
 """Seconds to wait for a frame: some vblanks, and a modeset before the first."""
 _IDLE_S = 1.0
+_SHORTEST_ATTEMPT_S = 0.1
+"""What a daemon that is back has for its answer, however short the steps of a stream are."""
 
 
 def default_socket() -> str:
@@ -83,6 +97,8 @@ class Client:
         self._address, self._name, self._timeout = address, name, timeout
         self._transport: Transport | None = None
         self._talk = Conversation(self._send)
+        self._former: list[Conversation] = []
+        self._is_closed = False
 
     # -- what there is ------------------------------------------------------------------------
 
@@ -206,12 +222,12 @@ class Client:
             self._hear(deadline, "the daemon's answer")
         return rows
 
-    def _told(self, say: Callable[[], int]) -> int:
+    def _told(self, say: Callable[[], Said]) -> Said:
         """Say something; to a daemon that has hung up, raise what it said last."""
         try:
             return say()
         except CaptureLostError:
-            with contextlib.suppress(CaptureTimeoutError):
+            with contextlib.suppress(CaptureTimeoutError, CaptureClosedError):
                 while True:
                     self._hear(time.monotonic(), "its last words")
             raise
@@ -248,7 +264,7 @@ class Client:
         deadline = time.monotonic() + timeout
         self._settle(wanted, deadline)
         request = protocol.Subscribe(sources, 0, 0, credits=1, frames=1, max_fps_millihertz=0)
-        self._talk.subscribe(wanted, request)
+        self._told(lambda: self._talk.subscribe(wanted, request))
         try:
             return self._await_frame(wanted, deadline)
         except CaptureTimeoutError as error:
@@ -283,7 +299,9 @@ class Client:
             timeout: Seconds that a step of the iterator waits at most; None waits for as long
                 as it takes.
             early: Whether frames may come before they are written, each with its `fence`.
-            reconnect: Whether to go on when the daemon went away and has come back.
+            reconnect: Whether to go on when the daemon went away and has come back, or its source
+                failed: it is tried again after pauses that grow. Not after somebody has
+                disconnected this client.
 
         Returns:
             The stream; end it with `close()` or `with`. A step gives the frame before it back,
@@ -300,7 +318,7 @@ class Client:
 
     def _subscribe(self, output: Output, request: protocol.Subscribe) -> None:
         self._settle(output, time.monotonic() + DEFAULT_TIMEOUT)
-        self._talk.subscribe(output, request)
+        self._told(lambda: self._talk.subscribe(output, request))
 
     def statistics(self) -> Statistics:
         """Return what this connection has received and what it went without."""
@@ -323,7 +341,7 @@ class Client:
         deadline = time.monotonic() + wait
         for pause in pauses():
             try:
-                self._greet()
+                self._greet(self._timeout)
             except UnreachableError:
                 if time.monotonic() + pause > deadline:
                     raise
@@ -331,26 +349,36 @@ class Client:
             else:
                 return
 
-    def _greet(self) -> None:
-        deadline = time.monotonic() + self._timeout
-        self._transport = Transport(open_socket(self._address, self._timeout))
+    def _greet(self, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        self._transport = Transport(open_socket(self._address, timeout))
         try:
             self._told(lambda: self._talk.hello(self._name))
             while not self._talk.is_greeted:
                 self._hear(deadline, self._talk.awaited)
         except BaseException:
-            self.close()
+            self._hang_up()
             raise
 
-    def _reconnect(self, wait: float) -> None:
-        """Begin anew with a daemon that went away; frames that are held are good no more."""
+    @property
+    def _is_lost(self) -> bool:
+        return self._talk.ended is not None or not self._transport
+
+    def _reconnect(self, timeout: float) -> None:
+        """Try to begin anew; frames that are held are good no more.
+
+        Raises:
+            CaptureClosedError: This client was closed meanwhile.
+            CaptureError: As of `connect`; it may be tried again.
+        """
+        if self._is_closed:
+            raise CaptureClosedError("the connection is closed")
+        self._hang_up()
         self._talk.abandon()
-        if self._transport is not None:
-            self._transport.close()
-        counted = self.statistics()
-        counted = counted._replace(reconnected=counted.reconnected + 1)
-        self._talk = Conversation(self._send, counted)
-        self._open(wait)
+        self._former = [talk for talk in (*self._former, self._talk) if talk.holds_frames]
+        self._talk = Conversation(self._send, self.statistics())
+        self._greet(timeout)
+        self._talk.count_reconnection()
 
     def _send(self, message: bytes) -> None:
         transport = self._connected()
@@ -362,6 +390,16 @@ class Client:
 
     def _hear(self, deadline: float, what: str) -> None:
         """Wait for the daemon's next message and take it in; the connection's end raises."""
+        if self._talk.ended is not None:
+            raise self._talk.ended
+        try:
+            packet = self._receive(deadline, what)
+        except (CaptureLostError, ProtocolError) as error:
+            raise self._talk.end(error) from error.__cause__
+        with packet:
+            self._talk.feed(packet)
+
+    def _receive(self, deadline: float, what: str) -> Packet:
         transport = self._connected()
         try:
             transport.set_timeout(within(deadline - time.monotonic()))
@@ -372,8 +410,7 @@ class Client:
             ) from error
         if packet is None:
             raise CaptureLostError("the daemon hung up", "see its log; it may be restarting")
-        with packet:
-            self._talk.feed(packet)
+        return packet
 
     def _connected(self) -> Transport:
         if self._transport is None:
@@ -384,9 +421,14 @@ class Client:
 
     def close(self) -> None:
         """Hang up; frames still held are given back by that. Twice is fine."""
+        self._is_closed = True
+        self._hang_up()
+        for talk in (*self._former, self._talk):
+            talk.close()
+
+    def _hang_up(self) -> None:
         if self._transport is not None:
             self._transport.close()
-        self._talk.close()
 
     def __bool__(self) -> bool:
         return bool(self._transport)
@@ -419,6 +461,8 @@ class FrameStream:
         self._request = request
         self._timeout = LONGEST_TIMEOUT if timeout is None else timeout
         self._reconnects = reconnect
+        self._comeback = Comeback()
+        self._is_paused = False
         self._frame: Frame | None = None
 
     @property
@@ -434,9 +478,12 @@ class FrameStream:
     def problem(self) -> CaptureError | None:
         """Why no frames come at the moment, as of the last message; None when nothing is wrong.
 
-        The output may be off, or has lost a capture. Frames come again by themselves.
+        The output may be off, or has lost a capture; with `reconnect` the daemon may be away.
+        Frames come again by themselves.
         """
-        return self._client._talk.problem(self._output) if self._client else None
+        if self._client is None:
+            return None
+        return self._comeback.error or self._client._talk.problem(self._output)
 
     def __iter__(self) -> Self:
         return self
@@ -457,43 +504,70 @@ class FrameStream:
             self._frame = None
         deadline = time.monotonic() + self._timeout
         while True:
+            self._wait_to_begin_again(deadline)
             try:
-                self._frame = client._await_frame(self._output, deadline)
-            except CaptureLostError:
-                if not self._reconnects:
-                    raise
                 self._begin_again(client, deadline)
+                self._frame = client._await_frame(self._output, deadline)
+            except CaptureError as error:
+                self._require_comeback(error, deadline)
+                self._comeback.after(error)
             else:
+                self._comeback.frame_came()
                 return self._frame
 
+    def _wait_to_begin_again(self, deadline: float) -> None:
+        if self._comeback.error is None:
+            return
+        pause, left = self._comeback.seconds(), deadline - time.monotonic()
+        time.sleep(max(0.0, min(pause, left)))
+        if pause > left:
+            raise CaptureTimeoutError(
+                f"no sign of a frame of {self._output.name} in time", "see the daemon's log"
+            ) from self._comeback.error
+
     def _begin_again(self, client: Client, deadline: float) -> None:
-        client._reconnect(deadline - time.monotonic())
+        if self._comeback.error is None:
+            return
+        if client._is_lost:
+            left = deadline - time.monotonic()
+            client._reconnect(min(client._timeout, max(left, _SHORTEST_ATTEMPT_S)))
         self._output = client.output(self._output.name)
         client._subscribe(self._output, self._request)
+        self._comeback.has_begun()
+        if self._is_paused:
+            self.pause()
+
+    def _require_comeback(self, error: CaptureError, deadline: float) -> None:
+        """Raise an error after which the stream does not begin again, or not in this step."""
+        is_late = isinstance(error, CaptureTimeoutError) and time.monotonic() >= deadline
+        if is_late or not self._reconnects or not may_come_back(error):
+            raise error
 
     def pause(self) -> None:
         """Ask for no frames for a while; the subscription stays."""
+        self._is_paused = True
         self._tell(protocol.PAUSE, protocol.Pause())
 
     def resume(self) -> None:
         """Ask for frames again."""
+        self._is_paused = False
         self._tell(protocol.RESUME, protocol.Resume())
 
     def _tell(self, message: protocol.Message[protocol.Body], body: protocol.Body) -> None:
         if self._client is None:
             raise CaptureClosedError(f"the stream of {self._output.name} is closed")
-        self._client._talk.say(message, body, self._output.stream)
+        if self._comeback.error is None:
+            self._client._talk.say(message, body, self._output.stream)
 
     def close(self) -> None:
         """Give the last frame back and unsubscribe. Twice is fine."""
-        client = self._client
+        client, self._client = self._client, None
         if client is None:
             return
         if self._frame is not None:
             self._frame.release()
         with contextlib.suppress(CaptureLostError, CaptureClosedError):
             client._talk.unsubscribe(self._output)
-        self._client = None
 
     def __enter__(self) -> Self:
         return self

@@ -104,6 +104,8 @@ class Conversation:
         self.welcome: protocol.Welcome | None = None
         self.outputs: tuple[Output, ...] = ()
         self.events: deque[Event] = deque()
+        self.ended: CaptureError | None = None
+        """Why there is nothing more to be said; None until then."""
         self._statistics = before or Statistics(0, 0, 0, 0)
         self._described: tuple[int, protocol.Stream, list[int]] | None = None
         self._buffers = BufferTable()
@@ -187,9 +189,15 @@ class Conversation:
 
         Raises:
             CaptureUnsupportedError: It is too old.
+            CaptureLostError: It is away.
         """
-        if not self.welcome or not self.welcome.capabilities & protocol.Capability.WATCH:
+        if not self._require_greeted().capabilities & protocol.Capability.WATCH:
             raise CaptureUnsupportedError("the daemon answers no questions", "update it")
+
+    def _require_greeted(self) -> protocol.Welcome:
+        if self.welcome is None:
+            raise CaptureLostError("the daemon is away", "try again when it is back")
+        return self.welcome
 
     def _await(self, serial: int) -> int:
         self._answers[serial] = _Answer()
@@ -203,7 +211,9 @@ class Conversation:
         Raises:
             NoOutputError: None of that name.
             UsageError: No name, and several outputs.
+            CaptureLostError: The daemon is away.
         """
+        self._require_greeted()
         names = ", ".join(output.name for output in self.outputs if output.name) or "none"
         if name is None:
             if len(self.outputs) == 1:
@@ -268,12 +278,23 @@ class Conversation:
             ProtocolError: It makes no sense.
             CaptureError: The daemon ends the connection, and says why.
         """
+        try:
+            self._hear(packet)
+        except ProtocolError as error:
+            raise self.end(error) from error.__cause__
+
+    def _hear(self, packet: Packet) -> None:
         code = packet.header.code
         if self.welcome is None and code not in _FIRST:
             raise ProtocolError("the daemon's first message is not WELCOME")
         handler = _HANDLERS.get(code)
         if handler is not None:
             handler(self, packet)
+
+    def end(self, error: CaptureError) -> CaptureError:
+        """Note that the connection is over; return why, as it was said first."""
+        self.ended = self.ended or error
+        return self.ended
 
     def _hear_welcome(self, packet: Packet) -> None:
         self.welcome = protocol.WELCOME.unpack(packet.data)
@@ -412,7 +433,10 @@ class Conversation:
 
     def _hear_error(self, packet: Packet) -> None:
         header = packet.header
-        error = wire_errors.to_exception(protocol.ERROR.unpack(packet.data))
+        message = protocol.ERROR.unpack(packet.data)
+        error = wire_errors.to_exception(message)
+        if message.flags & protocol.ErrorFlag.FATAL:
+            self.end(error)
         answer = self._answers.get(header.serial)
         if answer is not None:
             answer.error, answer.is_complete = error, True
@@ -423,8 +447,10 @@ class Conversation:
             self._errors[header.stream] = error
 
     def _hear_bye(self, packet: Packet) -> None:
-        raise CaptureLostError(
-            "the daemon is stopping", "connect again when it is back", code="stopped"
+        raise self.end(
+            CaptureLostError(
+                "the daemon is stopping", "connect again when it is back", code="stopped"
+            )
         )
 
     def _hear_event(self, packet: Packet) -> None:
@@ -447,6 +473,16 @@ class Conversation:
         for frame in self._held.values():
             frame.revoke(*_LOST)
         self._buffers.retire()
+
+    @property
+    def holds_frames(self) -> bool:
+        """Whether there are frames that were not released yet."""
+        return bool(self._held)
+
+    def count_reconnection(self) -> None:
+        """Note that the daemon went away and has come back."""
+        counted = self._statistics
+        self._statistics = counted._replace(reconnected=counted.reconnected + 1)
 
     def close(self) -> None:
         """After hanging up: release every frame and unmap everything. Twice is fine."""

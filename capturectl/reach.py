@@ -66,6 +66,33 @@ def may_come_back(error: CaptureError) -> bool:
     return isinstance(error, gone) and error.code != "disconnected"
 
 
+class Comeback:
+    """When a stream begins again: after pauses that grow until a frame has come."""
+
+    def __init__(self) -> None:
+        self.error: CaptureError | None = None
+        """What failed last; None while the stream runs."""
+        self._due = 0.0
+        self.frame_came()
+
+    def after(self, error: CaptureError) -> None:
+        """Note a failure."""
+        self.error = error
+        self._due = time.monotonic() + next(self._pauses)
+
+    def seconds(self) -> float:
+        """Return how long it is until the next attempt."""
+        return max(0.0, self._due - time.monotonic())
+
+    def has_begun(self) -> None:
+        """Note that the stream runs again; whether frames come is yet to be seen."""
+        self.error = None
+
+    def frame_came(self) -> None:
+        """Note that all is well."""
+        self._pauses = pauses()
+
+
 def within(seconds: float) -> float:
     """Return a timeout that a socket takes: not 0, which would not wait, and not without end."""
     return min(max(seconds, 0.000001), LONGEST_TIMEOUT)

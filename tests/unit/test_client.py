@@ -16,7 +16,7 @@ import capturectl.client
 from capturectl import errors, protocol
 from capturectl.client import Client, connect, default_socket
 from capturectl.output import Output
-from capturectl.protocol import ErrorCode, Source, State
+from capturectl.protocol import ErrorCode, ErrorFlag, Source, State
 from tests.support.fake_daemon import STREAM, WELCOME, FakeDaemon, describe, greeting
 from tests.support.fds import memfd
 from tests.support.frames import RG16, XR24
@@ -112,8 +112,9 @@ def frame(sequence: int = 1, *, number: int = 0, generation: int = 1, stream: in
     return protocol.FRAME.pack(message, stream=stream)
 
 
-def error(code: ErrorCode, word: str = "word", *, stream: int = 1) -> bytes:
-    return protocol.ERROR.pack(protocol.Error(code, 0, 0, word, "why", "what next"), stream=stream)
+def error(code: ErrorCode, word: str = "word", *, stream: int = 1, fatal: bool = False) -> bytes:
+    message = protocol.Error(code, ErrorFlag(fatal), 0, word, "why", "what next")
+    return protocol.ERROR.pack(message, stream=stream)
 
 
 def codes_received(daemon: FakeDaemon) -> list[int]:
@@ -618,6 +619,17 @@ def test_a_daemon_that_hangs_up_before_the_request_is_lost(
     daemon.hang_up()
     with pytest.raises(errors.CaptureLostError):
         client.snapshot()
+
+
+def test_the_last_words_of_a_daemon_that_hung_up_are_raised_whenever_one_asks(
+    client: Client, daemon: FakeDaemon
+) -> None:
+    daemon.send(error(ErrorCode.SLOW, "slow", stream=0, fatal=True))
+    daemon.hang_up()
+    for ask in (client.snapshot, client.stream, client.snapshot):
+        with pytest.raises(errors.CaptureLostError) as caught:
+            ask()
+        assert caught.value.code == "slow"
 
 
 def test_a_daemon_that_hangs_up_after_the_request_is_lost(
