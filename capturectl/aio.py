@@ -87,6 +87,7 @@ class Client:
         self._former: list[Conversation] = []
         self._error: Exception | None = None
         self._is_closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._news = asyncio.Event()
         self._reconnecting = asyncio.Lock()
 
@@ -155,7 +156,8 @@ class Client:
         try:
             return await self._next_frame(wanted, timeout)
         except (CaptureTimeoutError, asyncio.CancelledError) as error:
-            self._talk.unsubscribe(wanted)
+            with contextlib.suppress(CaptureLostError, CaptureClosedError):
+                self._talk.unsubscribe(wanted)
             problem = self._talk.problem(wanted)
             if problem is not None and isinstance(error, CaptureTimeoutError):
                 raise problem from error
@@ -256,7 +258,8 @@ class Client:
             raise CaptureClosedError("the connection is closed")
         self._transport = transport
         self._error = None
-        asyncio.get_running_loop().add_reader(self._transport.fileno(), self._readable)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._transport.fileno(), self._readable)
         try:
             self._told(lambda: self._talk.hello(self._name))
             await self._until(
@@ -352,8 +355,8 @@ class Client:
     # -- leaving ------------------------------------------------------------------------------
 
     def _unwatch(self) -> None:
-        if self._transport:
-            asyncio.get_running_loop().remove_reader(self._transport.fileno())
+        if self._transport and self._loop and not self._loop.is_closed():
+            self._loop.remove_reader(self._transport.fileno())
 
     def _hang_up(self) -> None:
         self._unwatch()
@@ -361,8 +364,12 @@ class Client:
             self._transport.close()
 
     def close(self) -> None:
-        """Hang up; frames still held are given back by that. Twice is fine."""
+        """Hang up; frames still held are given back by that. Twice is fine.
+
+        Whoever waits for something gets CaptureClosedError.
+        """
         self._is_closed = True
+        self._end(CaptureClosedError("the connection is closed"))
         self._hang_up()
         for talk in (*self._former, self._talk):
             talk.close()

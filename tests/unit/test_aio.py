@@ -146,3 +146,75 @@ def test_a_frame_that_makes_no_sense_is_raised_to_who_waits(daemon: FakeDaemon) 
                 await next_of(client)
 
     asyncio.run(run())
+
+
+# --- leaving ---------------------------------------------------------------------------------
+
+
+def test_closing_ends_the_wait_of_others(daemon: FakeDaemon) -> None:
+    async def run() -> None:
+        client = await capturectl.aio.connect(daemon.path)
+        waiting = asyncio.create_task(next_of(client))
+        await asyncio.sleep(SHORT)
+        client.close()
+        with pytest.raises(errors.CaptureClosedError):
+            await waiting
+
+    asyncio.run(run())
+
+
+def test_closing_in_the_loop_over_a_stream_ends_it(daemon: FakeDaemon) -> None:
+    async def run() -> None:
+        client = await capturectl.aio.connect(daemon.path)
+        with memfd(bytes(8)) as pixels:
+            stream = client.stream()
+            first = asyncio.ensure_future(anext(stream))
+            await asyncio.to_thread(daemon.receive)  # SUBSCRIBE
+            daemon.send(buffer(), fds=[pixels])
+            daemon.send(frame(1), frame(2))
+        await first
+        client.close()
+        with pytest.raises(errors.CaptureClosedError):
+            await anext(stream)
+
+    asyncio.run(run())
+
+
+def test_a_client_can_be_closed_when_its_loop_is_over(daemon: FakeDaemon) -> None:
+    client = asyncio.run(capturectl.aio.connect(daemon.path))
+    client.close()
+    assert not client
+
+
+@pytest.mark.parametrize("leave", ["close", "hang_up"])
+def test_a_snapshot_that_is_cancelled_after_the_end_is_cancelled(
+    daemon: FakeDaemon, leave: str
+) -> None:
+    async def run() -> None:
+        client = await capturectl.aio.connect(daemon.path)
+        waiting = asyncio.create_task(client.snapshot())
+        await asyncio.to_thread(daemon.receive)  # SUBSCRIBE
+        client.close() if leave == "close" else daemon.hang_up()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        client.close()
+
+    asyncio.run(run())
+
+
+def test_a_client_that_is_closed_while_it_reconnects_stays_closed(
+    full_listener: socket.socket, daemon: FakeDaemon
+) -> None:
+    async def run() -> None:
+        client = await capturectl.aio.connect(daemon.path)
+        client._address = full_listener.getsockname()
+        reconnecting = asyncio.create_task(client._reconnect())
+        await asyncio.sleep(SHORT)
+        client.close()
+        full_listener.accept()[0].close()  # there is room now
+        with pytest.raises(errors.CaptureClosedError):
+            await reconnecting
+        assert not client
+
+    asyncio.run(run())
