@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from typing import TYPE_CHECKING
 
 from capturectl import protocol
@@ -23,7 +24,7 @@ from capturectl.errors import (
     CaptureTimeoutError,
     UnreachableError,
 )
-from capturectl.reach import Comeback, connecting, may_come_back, pauses
+from capturectl.reach import Comeback, connecting, may_come_back, pauses, require_own
 from capturectl.transport import Transport
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class Client:
         self._former: list[Conversation] = []
         self._error: Exception | None = None
         self._is_closed = False
+        self._pid = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._news = asyncio.Event()
         self._reconnecting = asyncio.Lock()
@@ -350,6 +352,7 @@ class Client:
     def _connected(self) -> Transport:
         if self._transport is None:
             raise CaptureClosedError("the connection is closed")
+        require_own(self._pid)
         return self._transport
 
     # -- leaving ------------------------------------------------------------------------------

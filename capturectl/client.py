@@ -26,6 +26,7 @@ from capturectl.reach import (
     may_come_back,
     open_socket,
     pauses,
+    require_own,
     within,
 )
 from capturectl.transport import Transport
@@ -89,6 +90,8 @@ def program_name() -> str:
 class Client:
     """A connection. Open until `close()`; one thread at a time. Made by `connect`.
 
+    A child made by fork cannot use it, and leaves it alone when it closes its copy.
+
     Ownership: owns the socket and the mappings of all buffers that it was sent; frames
     borrow them.
     """
@@ -99,6 +102,7 @@ class Client:
         self._talk = Conversation(self._send)
         self._former: list[Conversation] = []
         self._is_closed = False
+        self._pid = os.getpid()
 
     # -- what there is ------------------------------------------------------------------------
 
@@ -415,6 +419,7 @@ class Client:
     def _connected(self) -> Transport:
         if self._transport is None:
             raise CaptureClosedError("the connection is closed")
+        require_own(self._pid)
         return self._transport
 
     # -- leaving ------------------------------------------------------------------------------

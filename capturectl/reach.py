@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import _socket as socket  # as in transport
 import contextlib
+import os
 import struct
 import time
 
 from capturectl.errors import (
+    CaptureClosedError,
     CaptureError,
     CaptureLostError,
     CaptureTimeoutError,
@@ -91,6 +93,18 @@ class Comeback:
     def frame_came(self) -> None:
         """Note that all is well."""
         self._pauses = pauses()
+
+
+def require_own(pid: int) -> None:
+    """Check that a connection was made by this process.
+
+    Parent and child would take each other's messages, and give back frames that the other holds.
+
+    Raises:
+        CaptureClosedError: It was made by the process that this one was forked from.
+    """
+    if os.getpid() != pid:
+        raise CaptureClosedError("the connection belongs to the parent", "connect after the fork")
 
 
 def within(seconds: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import signal
 import socket
 import struct
@@ -797,3 +798,43 @@ def test_a_frame_that_was_looked_at_cannot_be_looked_at_after_the_client_closed(
     client.close()
     with pytest.raises(errors.CaptureClosedError):
         _ = picture.array
+
+
+# --- after a fork ----------------------------------------------------------------------------
+
+
+FORKS = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+"""Newer Pythons warn where there are threads; the child here starts none and locks nothing."""
+
+
+def status_of_child(act: Callable[[], object]) -> int:
+    """Return the exit status of a forked child: 0, or 1 when it fails with CaptureClosedError."""
+    pid = os.fork()
+    if not pid:
+        try:
+            act()
+        except errors.CaptureClosedError:
+            os._exit(1)
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+@FORKS
+def test_a_forked_child_cannot_use_its_parents_client(client: Client, daemon: FakeDaemon) -> None:
+    assert status_of_child(client.snapshot) == 1
+    assert not daemon.has_received()
+
+
+@FORKS
+def test_a_forked_child_that_leaves_its_parents_stream_says_nothing(
+    client: Client, daemon: FakeDaemon, pixels: OwnedFd
+) -> None:
+    daemon.send(buffer(), fds=[pixels])
+    daemon.send(frame(1), frame(2))
+    with client.stream() as stream:
+        next(stream)
+        assert status_of_child(stream.close) == 0
+        assert next(stream).sequence == 2
+        codes = [protocol.SUBSCRIBE.code, protocol.RELEASE.code]
+        assert codes_received(daemon) == codes
