@@ -120,17 +120,14 @@ class Client:
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Yield what happens at the daemon, from now on."""
-        self._talk.require_watch()
-        self._talk.say(protocol.WATCH, protocol.Watch(1))
+        talk = self._talk
+        events = self._told(talk.watch)
         try:
             while True:
-                yield await self._until(self._next_event, None, "an event")
+                yield await self._until(lambda: talk.next_event(events), None, "an event")
         finally:
             with contextlib.suppress(CaptureLostError, CaptureClosedError):
-                self._talk.say(protocol.WATCH, protocol.Watch(0))
-
-    def _next_event(self) -> Event | None:
-        return self._talk.events.popleft() if self._talk.events else None
+                talk.unwatch(events)
 
     async def _ask(self, what: protocol.Query) -> list[tuple[int, Any]]:
         serial = self._told(lambda: self._talk.ask(what))

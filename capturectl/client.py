@@ -33,6 +33,7 @@ from capturectl.transport import Transport
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable, Iterator
     from typing import Any, Self, TypeVar
 
@@ -186,34 +187,38 @@ class Client:
         Raises:
             CaptureLostError: The daemon went away.
         """
-        self._talk.require_watch()
-        self._talk.say(protocol.WATCH, protocol.Watch(1))
         end = math.inf if within is None else time.monotonic() + within
-        return self._events(timeout, end, idle)
+        return self._events(self._talk, self._talk.watch(), timeout, end, idle)
 
     def _events(
-        self, timeout: float | None, end: float, idle: Callable[[], object] | None
+        self,
+        talk: Conversation,
+        events: deque[Event],
+        timeout: float | None,
+        end: float,
+        idle: Callable[[], object] | None,
     ) -> Iterator[Event]:
         try:
-            while self._await_event(timeout, end, idle):
-                yield self._talk.events.popleft()
+            while True:
+                deadline = end if timeout is None else min(end, time.monotonic() + timeout)
+                while (event := talk.next_event(events)) is None:
+                    if not self._heard(deadline, idle):
+                        return
+                yield event
         finally:
             with contextlib.suppress(CaptureLostError, CaptureClosedError):
-                self._talk.say(protocol.WATCH, protocol.Watch(0))
+                talk.unwatch(events)
 
-    def _await_event(
-        self, timeout: float | None, end: float, idle: Callable[[], object] | None
-    ) -> bool:
-        deadline = end if timeout is None else min(end, time.monotonic() + timeout)
-        while not self._talk.events:
-            until = deadline if idle is None else min(deadline, time.monotonic() + _IDLE_S)
-            try:
-                self._hear(until, "an event")
-            except CaptureTimeoutError:
-                if time.monotonic() >= deadline:
-                    return False
-                if idle is not None:
-                    idle()
+    def _heard(self, deadline: float, idle: Callable[[], object] | None) -> bool:
+        """Hear something, or be idle; return whether there is time left."""
+        until = deadline if idle is None else min(deadline, time.monotonic() + _IDLE_S)
+        try:
+            self._hear(until, "an event")
+        except CaptureTimeoutError:
+            if time.monotonic() >= deadline:
+                return False
+            if idle is not None:
+                idle()
         return True
 
     def _ask(self, what: protocol.Query) -> list[tuple[int, Any]]:

@@ -103,7 +103,6 @@ class Conversation:
         self._send = send
         self.welcome: protocol.Welcome | None = None
         self.outputs: tuple[Output, ...] = ()
-        self.events: deque[Event] = deque()
         self.ended: CaptureError | None = None
         """Why there is nothing more to be said; None until then."""
         self._statistics = before or Statistics(0, 0, 0, 0)
@@ -118,6 +117,7 @@ class Conversation:
         self._held: dict[tuple[int, int], Frame] = {}
         self._last: dict[int, protocol.Frame] = {}
         self._answers: dict[int, _Answer] = {}
+        self._watchers: list[deque[Event]] = []
         self._serial = 0
 
     # -- saying -------------------------------------------------------------------------------
@@ -183,6 +183,36 @@ class Conversation:
         """Ask to cut another client off; return the serial that `answer` wants."""
         self.require_watch()
         return self._await(self.say(protocol.DISCONNECT, protocol.Disconnect(client)))
+
+    def watch(self) -> deque[Event]:
+        """Ask for events; return where they come, for one watcher, until `unwatch`.
+
+        Raises:
+            CaptureUnsupportedError: The daemon is too old for it.
+        """
+        self.require_watch()
+        if not self._watchers:
+            self.say(protocol.WATCH, protocol.Watch(1))
+        self._watchers.append(deque())
+        return self._watchers[-1]
+
+    def next_event(self, events: deque[Event]) -> Event | None:
+        """Return the next of a watcher's events; None when there is none yet.
+
+        Raises:
+            CaptureError: The connection is over, and they have all been returned.
+        """
+        if events:
+            return events.popleft()
+        if self.ended is not None:
+            raise self.ended
+        return None
+
+    def unwatch(self, events: deque[Event]) -> None:
+        """Ask for no more events when nobody else watches."""
+        self._watchers = [others for others in self._watchers if others is not events]
+        if not self._watchers:
+            self.say(protocol.WATCH, protocol.Watch(0))
 
     def require_watch(self) -> None:
         """Check that the daemon answers questions.
@@ -455,7 +485,9 @@ class Conversation:
 
     def _hear_event(self, packet: Packet) -> None:
         output = self.name_of(packet.header.stream)
-        self.events.append(make_event(output, protocol.EVENT.unpack(packet.data)))
+        event = make_event(output, protocol.EVENT.unpack(packet.data))
+        for events in self._watchers:
+            events.append(event)
 
     def _hear_row(self, packet: Packet) -> None:
         answer = self._answers.get(packet.header.serial)
@@ -468,6 +500,7 @@ class Conversation:
     def abandon(self) -> None:
         """The connection is lost: frames that are held show nothing certain any more."""
         self._send = _to_nobody
+        self.end(CaptureLostError("the daemon went away", "ask again"))
         for output in self.outputs:
             self._release_waiting(output)
         for frame in self._held.values():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a client makes of what it hears, without a socket: frames with fences, and their end."""
+"""What a client makes of what it hears, without a socket: early frames, their end, and events."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from capturectl.conversation import Conversation
 from capturectl.fd import OwnedFd
 from capturectl.protocol import Source
 from capturectl.transport import Packet
-from tests.support.fake_daemon import STREAM, greeting
+from tests.support.fake_daemon import STREAM, WELCOME, greeting
 from tests.support.fds import memfd
 from tests.support.frames import XR24
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable, Iterator
 
+    from capturectl.event import Event
     from capturectl.frame import Frame
 
 LAYOUT = protocol.Buffer(0, 8, 0, 1, XR24, 2, 1, 1, (0, 0, 0, 0), (8, 0, 0, 0))
@@ -213,3 +215,63 @@ def test_a_lost_connection_closes_the_fences_of_frames_that_nobody_took(
 ) -> None:
     hear(talk, early(), fence())
     talk.abandon()
+
+
+# --- events ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def said() -> list[bytes]:
+    """What the client has said."""
+    return []
+
+
+@pytest.fixture
+def watched(said: list[bytes]) -> Conversation:
+    """A conversation with a daemon that tells of events."""
+    begun = Conversation(said.append)
+    welcome = WELCOME._replace(streams=0, capabilities=protocol.Capability.WATCH)
+    hear(begun, protocol.WELCOME.pack(welcome))
+    return begun
+
+
+def event(client: int) -> bytes:
+    message = protocol.Event(
+        kind=protocol.EventKind.CLIENT_LEFT, pid=1, client=client, sequence=0, time_ns=0, uid=0,
+        name="", word="", reason="", hint="",
+    )  # fmt: skip
+    return protocol.EVENT.pack(message)
+
+
+def client_of(watched: Conversation, events: deque[Event]) -> int | None:
+    happened = watched.next_event(events)
+    return None if happened is None else happened.client
+
+
+def test_each_watcher_sees_every_event(watched: Conversation) -> None:
+    one, other = watched.watch(), watched.watch()
+    hear(watched, event(3))
+    assert [client_of(watched, one), client_of(watched, other)] == [3, 3]
+    assert [client_of(watched, one), client_of(watched, other)] == [None, None]
+
+
+def test_the_daemon_is_asked_for_events_until_the_last_watcher_goes(
+    watched: Conversation, said: list[bytes]
+) -> None:
+    one, other = watched.watch(), watched.watch()
+    watched.unwatch(one)
+    hear(watched, event(3))
+    watched.unwatch(other)
+    assert client_of(watched, other) == 3
+    assert [protocol.WATCH.unpack(message).is_wanted for message in said] == [1, 0]
+
+
+def test_a_watcher_hears_that_the_connection_was_lost_after_its_events(
+    watched: Conversation,
+) -> None:
+    events = watched.watch()
+    hear(watched, event(3))
+    watched.abandon()
+    assert client_of(watched, events) == 3
+    with pytest.raises(errors.CaptureLostError):
+        watched.next_event(events)

@@ -380,15 +380,16 @@ class Watch:
             hear(packet)
 
         client._talk.feed = feed  # type: ignore[method-assign]  # to see what it makes of it
-        client._talk.say(protocol.WATCH, protocol.Watch(1))
+        self._told = client._talk.watch()
         client.refresh()
 
     def events(self) -> list[tuple[EventKind, str]]:
         """Return the events so far that are about an output."""
         with contextlib.suppress(CaptureBusyError):  # it has much to read; it is asked again
             self._client.refresh()  # its answer comes after them
-        told = self._client._talk.events
-        return [(EventKind(e.kind), e.code) for e in told if e.kind >= EventKind.OUTPUT_ADDED]
+        return [
+            (EventKind(e.kind), e.code) for e in self._told if e.kind >= EventKind.OUTPUT_ADDED
+        ]
 
 
 def frames_in(stream: FrameStream, seconds: float) -> int:
