@@ -12,6 +12,7 @@ import time
 from capturectl import protocol
 from capturectl.conversation import Conversation, Subscribed, millihertz
 from capturectl.errors import (
+    CaptureBusyError,
     CaptureClosedError,
     CaptureError,
     CaptureLostError,
@@ -264,7 +265,8 @@ class Client:
         Raises:
             NoOutputError: No such output.
             OutputOffError: Its CRTC is not active.
-            CaptureBusyError: Another program is master of the card.
+            CaptureBusyError: Another program is master of the card; or `subscribed`, this client
+                has a stream of the output.
             CaptureUnsupportedError: It cannot be captured, or not from these sources.
             CaptureTimeoutError: No picture in time.
             CaptureLostError: The daemon or the card went away.
@@ -334,7 +336,15 @@ class Client:
         return self._talk.statistics()
 
     def _settle(self, output: Output, deadline: float) -> None:
-        """Read to the end of an earlier subscription, so that no old frame passes for new."""
+        """Read to the end of an earlier subscription, so that no old frame passes for new.
+
+        Raises:
+            CaptureBusyError: subscribed, nobody has ended it.
+        """
+        if self._talk.is_streaming(output):
+            raise CaptureBusyError(
+                f"this client has a stream of {output.name}", "close it first", code="subscribed"
+            )
         while self._talk.is_subscribed(output):
             self._hear(deadline, f"the end of {output.name}")
 

@@ -110,7 +110,7 @@ class Conversation:
         self._buffers = BufferTable()
         self._subscribed: set[int] = set()
         self._unwanted: set[int] = set()
-        self._flags: dict[int, int] = {}
+        self._requests: dict[int, protocol.Subscribe] = {}
         self._frames: dict[int, deque[Frame]] = {}
         self._errors: dict[int, CaptureError] = {}
         self._problems: dict[int, CaptureError] = {}
@@ -158,7 +158,7 @@ class Conversation:
         self._problems.pop(output.stream, None)
         self.say(protocol.SUBSCRIBE, request, output.stream)
         self._subscribed.add(output.stream)
-        self._flags[output.stream] = request.flags
+        self._requests[output.stream] = request
 
     def unsubscribe(self, output: Output) -> None:
         """Ask for no more frames; those that come all the same are given back."""
@@ -257,6 +257,12 @@ class Conversation:
     def is_subscribed(self, output: Output) -> bool:
         """Whether frames of an output may still come."""
         return output.stream in self._subscribed
+
+    def is_streaming(self, output: Output) -> bool:
+        """Whether frames of an output come until somebody asks for no more."""
+        stream = output.stream
+        wanted = self._subscribed - self._unwanted
+        return stream in wanted and not self._requests[stream].frames
 
     def problem(self, output: Output) -> CaptureError | None:
         """Why a subscription gets no frames at the moment; None when nothing is in the way."""
@@ -440,7 +446,8 @@ class Conversation:
         A frame that is not held was released while REVOKED was under way.
         """
         if frame is None:
-            is_early = self._flags.get(stream, 0) & protocol.SubscribeFlag.EARLY
+            request = self._requests.get(stream)
+            is_early = request is not None and request.flags & protocol.SubscribeFlag.EARLY
             return _TAKEN_BACK if is_early else _HELD_TOO_LONG
         if not frame.is_written:
             return _NEVER_WRITTEN

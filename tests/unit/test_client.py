@@ -655,6 +655,31 @@ def test_a_daemon_that_reads_nothing_is_a_timeout(
         client.snapshot(timeout=SHORT)
 
 
+# --- a stream --------------------------------------------------------------------------------
+
+
+def test_a_client_has_one_stream_of_an_output_and_says_so_at_once(
+    client: Client, daemon: FakeDaemon
+) -> None:
+    with client.stream():
+        for ask in (client.snapshot, client.stream):
+            with pytest.raises(errors.CaptureBusyError) as caught:
+                ask()
+            assert caught.value.code == "subscribed"
+    assert codes_received(daemon) == [protocol.SUBSCRIBE.code, protocol.UNSUBSCRIBE.code]
+
+
+def test_a_stream_that_failed_is_in_nobodys_way(
+    client: Client, daemon: FakeDaemon, pixels: OwnedFd
+) -> None:
+    failed = client.stream(timeout=5)
+    daemon.send(error(ErrorCode.DEVICE_LOST))
+    with pytest.raises(errors.CaptureLostError):
+        next(failed)
+    send_picture(daemon, pixels)
+    assert next(client.stream(timeout=5)).sequence == 1
+
+
 # --- buffers ---------------------------------------------------------------------------------
 
 
