@@ -131,9 +131,13 @@ class Client:
 
     async def _ask(self, what: protocol.Query) -> list[tuple[int, Any]]:
         serial = self._told(lambda: self._talk.ask(what))
-        return await self._until(
-            lambda: self._talk.answer(serial), self._timeout, "the daemon's answer"
-        )
+        talk = self._talk
+        try:
+            return await self._until(
+                lambda: talk.answer(serial), self._timeout, "the daemon's answer"
+            )
+        finally:
+            talk.forget(serial)
 
     def statistics(self) -> Statistics:
         """Return what this connection has received and what it went without."""

@@ -228,8 +228,11 @@ class Client:
     def _await_answer(self, ask: Callable[[], int]) -> list[tuple[int, Any]]:
         deadline = time.monotonic() + self._timeout
         serial = self._told(ask)
-        while (rows := self._talk.answer(serial)) is None:
-            self._hear(deadline, "the daemon's answer")
+        try:
+            while (rows := self._talk.answer(serial)) is None:
+                self._hear(deadline, "the daemon's answer")
+        finally:
+            self._talk.forget(serial)
         return rows
 
     def _told(self, say: Callable[[], Said]) -> Said:

@@ -84,6 +84,7 @@ class _Answer:
         self.rows: list[tuple[int, Any]] = []
         self.error: CaptureError | None = None
         self.is_complete = False
+        self.is_awaited = True
 
 
 class Conversation:
@@ -297,6 +298,16 @@ class Conversation:
             raise answer.error
         return answer.rows
 
+    def forget(self, serial: int) -> None:
+        """Wait for the answer to a query no more; it goes when it has come."""
+        if (answer := self._answers.get(serial)) is not None:
+            answer.is_awaited = False
+            self._drop_if_done(serial, answer)
+
+    def _drop_if_done(self, serial: int, answer: _Answer) -> None:
+        if answer.is_complete and not answer.is_awaited:
+            del self._answers[serial]
+
     def name_of(self, stream: int) -> str:
         """Return an output's name by its number; empty when there is none."""
         return next((output.name for output in self.outputs if output.stream == stream), "")
@@ -350,8 +361,7 @@ class Conversation:
 
     def _hear_done(self, packet: Packet) -> None:
         if packet.header.stream == 0:
-            if (answer := self._answers.get(packet.header.serial)) is not None:
-                answer.is_complete = True
+            self._complete(packet.header.serial, None)
         elif self._described is not None:
             stream, described, fourccs = self._described
             self._described = None
@@ -474,14 +484,21 @@ class Conversation:
         error = wire_errors.to_exception(message)
         if message.flags & protocol.ErrorFlag.FATAL:
             self.end(error)
-        answer = self._answers.get(header.serial)
-        if answer is not None:
-            answer.error, answer.is_complete = error, True
-        elif header.stream == 0:
+        if self._complete(header.serial, error):
+            return
+        if header.stream == 0:
             raise error
-        else:
-            self._subscribed.discard(header.stream)
-            self._errors[header.stream] = error
+        self._subscribed.discard(header.stream)
+        self._errors[header.stream] = error
+
+    def _complete(self, serial: int, error: CaptureError | None) -> bool:
+        """Note the end of an answer; return whether there was such a question."""
+        answer = self._answers.get(serial)
+        if answer is None:
+            return False
+        answer.error, answer.is_complete = error, True
+        self._drop_if_done(serial, answer)
+        return True
 
     def _hear_bye(self, packet: Packet) -> None:
         raise self.end(
@@ -498,7 +515,7 @@ class Conversation:
 
     def _hear_row(self, packet: Packet) -> None:
         answer = self._answers.get(packet.header.serial)
-        if answer is not None:
+        if answer is not None and answer.is_awaited:
             message = _ROWS[packet.header.code]
             answer.rows.append((packet.header.stream, message.unpack(packet.data)))
 

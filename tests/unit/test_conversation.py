@@ -275,3 +275,40 @@ def test_a_watcher_hears_that_the_connection_was_lost_after_its_events(
     assert client_of(watched, events) == 3
     with pytest.raises(errors.CaptureLostError):
         watched.next_event(events)
+
+
+# --- questions -------------------------------------------------------------------------------
+
+
+def refusal(serial: int) -> bytes:
+    message = protocol.Error(protocol.ErrorCode.CAPACITY, 0, 0, "capacity", "why", "what next")
+    return protocol.ERROR.pack(message, serial=serial)
+
+
+def test_a_question_that_is_refused_raises_why(watched: Conversation) -> None:
+    serial = watched.ask(protocol.Query.CLIENTS)
+    hear(watched, refusal(serial))
+    with pytest.raises(errors.CaptureBusyError):
+        watched.answer(serial)
+
+
+def test_the_refusal_of_a_question_that_nobody_waits_for_is_no_end(watched: Conversation) -> None:
+    serial = watched.ask(protocol.Query.CLIENTS)
+    watched.forget(serial)
+    hear(watched, refusal(serial))
+    assert watched.ended is None
+
+
+def test_an_error_that_answers_no_question_is_raised_to_whoever_listens(
+    watched: Conversation,
+) -> None:
+    with pytest.raises(errors.CaptureBusyError):
+        hear(watched, refusal(serial=0))
+
+
+def test_answers_that_nobody_waits_for_do_not_pile_up(watched: Conversation) -> None:
+    for _ in range(3):
+        serial = watched.ask(protocol.Query.CLIENTS)
+        watched.forget(serial)
+        hear(watched, protocol.DONE.pack(protocol.Done(), serial=serial))
+    assert watched._answers == {}
