@@ -189,7 +189,7 @@ class Client:
             CaptureLostError: The daemon went away.
         """
         end = math.inf if within is None else time.monotonic() + within
-        return self._events(self._talk, self._talk.watch(), timeout, end, idle)
+        return self._events(self._talk, self._told(self._talk.watch), timeout, end, idle)
 
     def _events(
         self,
@@ -517,7 +517,7 @@ class FrameStream:
         Raises:
             StopIteration: The stream was closed.
             CaptureTimeoutError: None came in time; the stream goes on. `problem` may say why.
-            CaptureLostError: The daemon or the output went away.
+            CaptureLostError: The daemon or the output went away; with `reconnect`, for good.
         """
         client = self._client
         if client is None:
@@ -577,10 +577,11 @@ class FrameStream:
         self._tell(protocol.RESUME, protocol.Resume())
 
     def _tell(self, message: protocol.Message[protocol.Body], body: protocol.Body) -> None:
-        if self._client is None:
+        client, stream = self._client, self._output.stream
+        if client is None:
             raise CaptureClosedError(f"the stream of {self._output.name} is closed")
         if self._comeback.error is None:
-            self._client._talk.say(message, body, self._output.stream)
+            client._told(lambda: client._talk.say(message, body, stream))
 
     def close(self) -> None:
         """Give the last frame back and unsubscribe. Twice is fine."""

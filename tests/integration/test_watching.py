@@ -103,13 +103,14 @@ def test_a_client_can_be_disconnected_and_hears_why(daemon: DaemonProcess) -> No
     assert caught.value.code == "disconnected"
 
 
+@pytest.mark.parametrize("ask", ["engines", "snapshot", "stream", "events"])
 def test_a_client_that_was_disconnected_while_it_did_not_listen_hears_why_when_it_asks(
-    daemon: DaemonProcess,
+    daemon: DaemonProcess, ask: str
 ) -> None:
     with connect(daemon) as client, connect(daemon) as other:
         client.disconnect(client.clients()[1].status.client)
         with pytest.raises(library.CaptureLostError) as caught:
-            other.engines()
+            getattr(other, ask)()
     assert caught.value.code == "disconnected"
 
 

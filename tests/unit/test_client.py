@@ -633,6 +633,18 @@ def test_the_last_words_of_a_daemon_that_hung_up_are_raised_whenever_one_asks(
         assert caught.value.code == "slow"
 
 
+def test_pausing_a_stream_of_a_daemon_that_hung_up_raises_its_last_words(
+    client: Client, daemon: FakeDaemon
+) -> None:
+    stream = client.stream()
+    daemon.receive()  # SUBSCRIBE
+    daemon.send(error(ErrorCode.SLOW, "slow", stream=0, fatal=True))
+    daemon.hang_up()
+    with pytest.raises(errors.CaptureLostError) as caught:
+        stream.pause()
+    assert caught.value.code == "slow"
+
+
 def test_a_daemon_that_hangs_up_after_the_request_is_lost(
     client: Client, daemon: FakeDaemon
 ) -> None:
