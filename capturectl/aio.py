@@ -134,10 +134,10 @@ class Client:
         talk = self._talk
         try:
             return await self._until(
-                lambda: talk.answer(serial), self._timeout, "the daemon's answer"
+                lambda: talk.answers.take(serial), self._timeout, "the daemon's answer"
             )
         finally:
-            talk.forget(serial)
+            talk.answers.forget(serial)
 
     def statistics(self) -> Statistics:
         """Return what this connection has received and what it went without."""

@@ -229,10 +229,10 @@ class Client:
         deadline = time.monotonic() + self._timeout
         serial = self._told(ask)
         try:
-            while (rows := self._talk.answer(serial)) is None:
+            while (rows := self._talk.answers.take(serial)) is None:
                 self._hear(deadline, "the daemon's answer")
         finally:
-            self._talk.forget(serial)
+            self._talk.answers.forget(serial)
         return rows
 
     def _told(self, say: Callable[[], Said]) -> Said:

@@ -12,6 +12,7 @@ import time
 from collections import deque
 
 from capturectl import protocol, wire_errors
+from capturectl.answers import Answers
 from capturectl.buffers import BufferTable
 from capturectl.errors import (
     CaptureClosedError,
@@ -77,16 +78,6 @@ class Subscribed(NamedTuple):
     status: protocol.ClientStatus
 
 
-class _Answer:
-    """What has come of the answer to a query."""
-
-    def __init__(self) -> None:
-        self.rows: list[tuple[int, Any]] = []
-        self.error: CaptureError | None = None
-        self.is_complete = False
-        self.is_awaited = True
-
-
 class Conversation:
     """One connection's words, from HELLO on.
 
@@ -117,7 +108,7 @@ class Conversation:
         self._problems: dict[int, CaptureError] = {}
         self._held: dict[tuple[int, int], Frame] = {}
         self._last: dict[int, protocol.Frame] = {}
-        self._answers: dict[int, _Answer] = {}
+        self.answers = Answers()
         self._watchers: list[deque[Event]] = []
         self._serial = 0
 
@@ -172,18 +163,18 @@ class Conversation:
             frame.release()
 
     def ask(self, what: protocol.Query) -> int:
-        """Send a query; return the serial that `answer` wants.
+        """Send a query; return the serial by which `answers` has the answer.
 
         Raises:
             CaptureUnsupportedError: The daemon is too old for it.
         """
         self.require_watch()
-        return self._await(self.say(protocol.QUERY, protocol.AskQuery(what)))
+        return self.answers.expect(self.say(protocol.QUERY, protocol.AskQuery(what)))
 
     def disconnect(self, client: int) -> int:
-        """Ask to cut another client off; return the serial that `answer` wants."""
+        """Ask to cut another client off; return the serial by which `answers` has the answer."""
         self.require_watch()
-        return self._await(self.say(protocol.DISCONNECT, protocol.Disconnect(client)))
+        return self.answers.expect(self.say(protocol.DISCONNECT, protocol.Disconnect(client)))
 
     def watch(self) -> deque[Event]:
         """Ask for events; return where they come, for one watcher, until `unwatch`.
@@ -229,10 +220,6 @@ class Conversation:
         if self.welcome is None:
             raise CaptureLostError("the daemon is away", "try again when it is back")
         return self.welcome
-
-    def _await(self, serial: int) -> int:
-        self._answers[serial] = _Answer()
-        return serial
 
     # -- what there is ------------------------------------------------------------------------
 
@@ -283,30 +270,6 @@ class Conversation:
         if not self.is_subscribed(output):
             raise CaptureLostError(f"the daemon ended {output.name}", "try again")
         return None
-
-    def answer(self, serial: int) -> list[tuple[int, Any]] | None:
-        """Return the answer to a query, (stream, structure) by row; None while it is coming.
-
-        Raises:
-            CaptureError: The daemon refused it.
-        """
-        answer = self._answers[serial]
-        if not answer.is_complete:
-            return None
-        del self._answers[serial]
-        if answer.error is not None:
-            raise answer.error
-        return answer.rows
-
-    def forget(self, serial: int) -> None:
-        """Wait for the answer to a query no more; it goes when it has come."""
-        if (answer := self._answers.get(serial)) is not None:
-            answer.is_awaited = False
-            self._drop_if_done(serial, answer)
-
-    def _drop_if_done(self, serial: int, answer: _Answer) -> None:
-        if answer.is_complete and not answer.is_awaited:
-            del self._answers[serial]
 
     def name_of(self, stream: int) -> str:
         """Return an output's name by its number; empty when there is none."""
@@ -361,7 +324,7 @@ class Conversation:
 
     def _hear_done(self, packet: Packet) -> None:
         if packet.header.stream == 0:
-            self._complete(packet.header.serial, None)
+            self.answers.complete(packet.header.serial)
         elif self._described is not None:
             stream, described, fourccs = self._described
             self._described = None
@@ -484,21 +447,12 @@ class Conversation:
         error = wire_errors.to_exception(message)
         if message.flags & protocol.ErrorFlag.FATAL:
             self.end(error)
-        if self._complete(header.serial, error):
+        if self.answers.complete(header.serial, error):
             return
         if header.stream == 0:
             raise error
         self._subscribed.discard(header.stream)
         self._errors[header.stream] = error
-
-    def _complete(self, serial: int, error: CaptureError | None) -> bool:
-        """Note the end of an answer; return whether there was such a question."""
-        answer = self._answers.get(serial)
-        if answer is None:
-            return False
-        answer.error, answer.is_complete = error, True
-        self._drop_if_done(serial, answer)
-        return True
 
     def _hear_bye(self, packet: Packet) -> None:
         raise self.end(
@@ -514,10 +468,9 @@ class Conversation:
             events.append(event)
 
     def _hear_row(self, packet: Packet) -> None:
-        answer = self._answers.get(packet.header.serial)
-        if answer is not None and answer.is_awaited:
-            message = _ROWS[packet.header.code]
-            answer.rows.append((packet.header.stream, message.unpack(packet.data)))
+        header = packet.header
+        row = _ROWS[header.code].unpack(packet.data)
+        self.answers.add(header.serial, header.stream, row)
 
     # -- leaving ------------------------------------------------------------------------------
 

@@ -289,12 +289,12 @@ def test_a_question_that_is_refused_raises_why(watched: Conversation) -> None:
     serial = watched.ask(protocol.Query.CLIENTS)
     hear(watched, refusal(serial))
     with pytest.raises(errors.CaptureBusyError):
-        watched.answer(serial)
+        watched.answers.take(serial)
 
 
 def test_the_refusal_of_a_question_that_nobody_waits_for_is_no_end(watched: Conversation) -> None:
     serial = watched.ask(protocol.Query.CLIENTS)
-    watched.forget(serial)
+    watched.answers.forget(serial)
     hear(watched, refusal(serial))
     assert watched.ended is None
 
@@ -309,6 +309,6 @@ def test_an_error_that_answers_no_question_is_raised_to_whoever_listens(
 def test_answers_that_nobody_waits_for_do_not_pile_up(watched: Conversation) -> None:
     for _ in range(3):
         serial = watched.ask(protocol.Query.CLIENTS)
-        watched.forget(serial)
+        watched.answers.forget(serial)
         hear(watched, protocol.DONE.pack(protocol.Done(), serial=serial))
-    assert watched._answers == {}
+    assert len(watched.answers) == 0
