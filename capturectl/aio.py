@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from capturectl import protocol
 from capturectl.client import DEFAULT_TIMEOUT, default_socket, program_name
-from capturectl.conversation import Conversation, Subscribed, millihertz
+from capturectl.conversation import Conversation, Subscribed, wish
 from capturectl.errors import (
     CaptureClosedError,
     CaptureError,
@@ -154,7 +154,7 @@ class Client:
     ) -> Frame:
         """Capture one picture, of a vblank after this call; as `capturectl.Client.snapshot`."""
         wanted = self.output(output)
-        request = protocol.Subscribe(sources, 0, 0, credits=1, frames=1, max_fps_millihertz=0)
+        request = wish(sources, credits=1, frames=1)
         await self._subscribe(wanted, request, timeout)
         try:
             return await self._next_frame(wanted, timeout)
@@ -182,7 +182,7 @@ class Client:
         closed soon.
         """
         wanted = self.output(output)
-        request = protocol.Subscribe(sources, 0, 0, credits, 0, millihertz(max_fps))
+        request = wish(sources, credits=credits, max_fps=max_fps)
         await self._subscribe(wanted, request, self._timeout)
         comeback = Comeback()
         try:

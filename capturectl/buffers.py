@@ -7,7 +7,6 @@ import os
 
 from capturectl.errors import ProtocolError
 from capturectl.fourcc import is_known, pixel_format
-from capturectl.typed import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,15 +15,24 @@ if TYPE_CHECKING:
     from capturectl.fd import OwnedFd
 
 Key = tuple[int, int, int]
-"""(stream, generation, buffer): the same key is the same memory."""
+"""(stream, generation, buffer): of one daemon, the same key is the same memory."""
 
 
-class FrameBuffer(NamedTuple):
-    """One buffer of the daemon's pool."""
+class FrameBuffer:
+    """One buffer of the daemon's pool. Its table owns the memory."""
 
-    layout: protocol.Buffer
-    dmabuf: MappedDmabuf
-    """Owned by the table."""
+    __slots__ = ("dmabuf", "is_gone", "key", "layout", "users")
+
+    def __init__(
+        self, layout: protocol.Buffer, dmabuf: MappedDmabuf, key: Key = (0, 0, 0)
+    ) -> None:
+        self.layout = layout
+        self.dmabuf = dmabuf
+        self.key = key
+        self.users = 0
+        """How many frames show it."""
+        self.is_gone = False
+        """Whether it goes with the last of them."""
 
 
 class BufferTable:
@@ -38,8 +46,8 @@ class BufferTable:
 
     def __init__(self) -> None:
         self._buffers: dict[Key, FrameBuffer] = {}
-        self._users: dict[Key, int] = {}
-        self._gone: set[Key] = set()
+        self._going: set[FrameBuffer] = set()
+        """Given up, but shown by a frame still."""
 
     def add(self, stream: int, layout: protocol.Buffer, fd: OwnedFd) -> None:
         """Map a buffer that was sent.
@@ -62,9 +70,9 @@ class BufferTable:
             fd.close()
             raise
         key = (stream, layout.generation, layout.buffer)
-        self._drop(key)
-        self._buffers[key] = FrameBuffer(layout, dmabuf)
-        self._drop_older(stream)
+        self.give_up(key)  # another daemon's may have the same number, and be other memory
+        self._buffers[key] = FrameBuffer(layout, dmabuf, key)
+        self._give_up_older(stream)
 
     def use(self, key: Key) -> FrameBuffer:
         """Return a buffer, and keep it until `let_go`.
@@ -75,46 +83,43 @@ class BufferTable:
         buffer = self._buffers.get(key)
         if buffer is None:
             raise ProtocolError(f"a FRAME in buffer {key[2]}.{key[1]}, which was never sent")
-        self._users[key] = self._users.get(key, 0) + 1
+        buffer.users += 1
         return buffer
 
-    def let_go(self, key: Key) -> None:
-        """Say that a frame shows the buffer no more."""
-        self._users[key] -= 1
-        if not self._users[key]:
-            del self._users[key]
-            if key in self._gone:
-                self._drop(key)
-            self._drop_older(key[0])
+    def let_go(self, buffer: FrameBuffer) -> None:
+        """Say that a frame shows a buffer no more."""
+        buffer.users -= 1
+        if not buffer.users and buffer.is_gone:
+            self._going.discard(buffer)
+            buffer.dmabuf.close()
 
     def give_up(self, key: Key) -> None:
         """Drop a buffer, as soon as no frame shows it."""
-        if key in self._users:
-            self._gone.add(key)
+        buffer = self._buffers.pop(key, None)
+        if buffer is None:
+            return
+        buffer.is_gone = True
+        if buffer.users:
+            self._going.add(buffer)
         else:
-            self._drop(key)
+            buffer.dmabuf.close()
 
     def retire(self) -> None:
         """Give all buffers up."""
         for key in list(self._buffers):
             self.give_up(key)
 
-    def _drop_older(self, stream: int) -> None:
-        newest = max((key[1] for key in self._buffers if key[0] == stream), default=0)
+    def _give_up_older(self, stream: int) -> None:
+        newest = max(key[1] for key in self._buffers if key[0] == stream)
         for key in list(self._buffers):
-            if key[0] == stream and key[1] < newest and key not in self._users:
-                self._drop(key)
-
-    def _drop(self, key: Key) -> None:
-        self._gone.discard(key)
-        buffer = self._buffers.pop(key, None)
-        if buffer is not None:
-            buffer.dmabuf.close()
+            if key[0] == stream and key[1] < newest:
+                self.give_up(key)
 
     def close(self) -> None:
         """Unmap and close everything. Twice is fine."""
-        for key in list(self._buffers):
-            self._drop(key)
+        self.retire()
+        while self._going:
+            self._going.pop().dmabuf.close()
 
 
 def _check(layout: protocol.Buffer, size: int) -> None:

@@ -10,7 +10,7 @@ import sys
 import time
 
 from capturectl import protocol
-from capturectl.conversation import Conversation, Subscribed, millihertz
+from capturectl.conversation import Conversation, Subscribed, wish
 from capturectl.errors import (
     CaptureBusyError,
     CaptureClosedError,
@@ -277,7 +277,7 @@ class Client:
         wanted = self.output(output)
         deadline = time.monotonic() + timeout
         self._settle(wanted, deadline)
-        request = protocol.Subscribe(sources, 0, 0, credits=1, frames=1, max_fps_millihertz=0)
+        request = wish(sources, credits=1, frames=1)
         self._told(lambda: self._talk.subscribe(wanted, request))
         try:
             return self._await_frame(wanted, deadline)
@@ -322,11 +322,11 @@ class Client:
             if that is held still.
 
         Raises:
+            ValueError: Credits or a rate that no daemon takes.
             As `snapshot`; some of it only at the first step.
         """
         wanted = self.output(output)
-        flags = protocol.SubscribeFlag.EARLY if early else protocol.SubscribeFlag(0)
-        request = protocol.Subscribe(sources, flags, 0, credits, 0, millihertz(max_fps))
+        request = wish(sources, credits=credits, max_fps=max_fps, early=early)
         self._subscribe(wanted, request)
         return FrameStream(self, wanted, request, timeout, reconnect=reconnect)
 
@@ -569,19 +569,19 @@ class FrameStream:
     def pause(self) -> None:
         """Ask for no frames for a while; the subscription stays."""
         self._is_paused = True
-        self._tell(protocol.PAUSE, protocol.Pause())
+        self._tell(lambda talk: talk.pause(self._output))
 
     def resume(self) -> None:
         """Ask for frames again."""
         self._is_paused = False
-        self._tell(protocol.RESUME, protocol.Resume())
+        self._tell(lambda talk: talk.resume(self._output))
 
-    def _tell(self, message: protocol.Message[protocol.Body], body: protocol.Body) -> None:
-        client, stream = self._client, self._output.stream
+    def _tell(self, say: Callable[[Conversation], None]) -> None:
+        client = self._client
         if client is None:
             raise CaptureClosedError(f"the stream of {self._output.name} is closed")
         if self._comeback.error is None:
-            client._told(lambda: client._talk.say(message, body, stream))
+            client._told(lambda: say(client._talk))
 
     def close(self) -> None:
         """Give the last frame back and unsubscribe. Twice is fine."""

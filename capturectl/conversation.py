@@ -56,12 +56,31 @@ def millihertz(frames_per_second: float) -> int:
     return round(min(max(frames_per_second * 1000, 1), _LARGEST_U32))
 
 
+def wish(
+    sources: protocol.Source,
+    *,
+    credits: int,  # noqa: A002 - the protocol's word
+    frames: int = 0,
+    max_fps: float = 0,
+    early: bool = False,
+) -> protocol.Subscribe:
+    """Return what a SUBSCRIBE says.
+
+    Raises:
+        ValueError: Credits or a rate that no daemon takes.
+    """
+    if credits not in range(1, protocol.MAX_CREDITS + 1):
+        raise ValueError(f"{credits!r} credits: it is 1 to {protocol.MAX_CREDITS}")
+    flags = protocol.SubscribeFlag.EARLY if early else protocol.SubscribeFlag(0)
+    return protocol.Subscribe(sources, flags, 0, int(credits), frames, millihertz(max_fps))
+
+
 class Statistics(NamedTuple):
     """What a connection has received and what it went without, over all its outputs."""
 
     received: int
     skipped: int
-    """Captured while this client had no credit, or was slower than it asked for."""
+    """Captured for a subscription of this client's that had no credit or was slower than asked."""
     missed: int
     """Asked of the source, which did not deliver."""
     revoked: int
@@ -108,6 +127,7 @@ class Conversation:
         self._problems: dict[int, CaptureError] = {}
         self._held: dict[tuple[int, int], Frame] = {}
         self._last: dict[int, protocol.Frame] = {}
+        """Of each subscription, what came last: the next is counted from there."""
         self.answers = Answers()
         self._watchers: list[deque[Event]] = []
         self._serial = 0
@@ -148,6 +168,7 @@ class Conversation:
         self._unwanted.discard(output.stream)
         self._errors.pop(output.stream, None)
         self._problems.pop(output.stream, None)
+        self._last.pop(output.stream, None)
         self.say(protocol.SUBSCRIBE, request, output.stream)
         self._subscribed.add(output.stream)
         self._requests[output.stream] = request
@@ -157,6 +178,15 @@ class Conversation:
         self._unwanted.add(output.stream)
         self._release_waiting(output)
         self.say(protocol.UNSUBSCRIBE, protocol.Unsubscribe(), output.stream)
+
+    def pause(self, output: Output) -> None:
+        """Ask for no frames until `resume`."""
+        self.say(protocol.PAUSE, protocol.Pause(), output.stream)
+
+    def resume(self, output: Output) -> None:
+        """Ask for frames again after PAUSE."""
+        self._last.pop(output.stream, None)
+        self.say(protocol.RESUME, protocol.Resume(), output.stream)
 
     def _release_waiting(self, output: Output) -> None:
         for frame in self._frames.pop(output.stream, ()):
@@ -377,13 +407,12 @@ class Conversation:
         name = self.name_of(stream)
         if not name:
             raise ProtocolError(f"a FRAME of stream {stream}, which was never described")
-        key = (stream, message.generation, message.buffer)
-        buffer = self._buffers.use(key)
+        buffer = self._buffers.use((stream, message.generation, message.buffer))
         self._count(stream, message)
 
         def give_back(frame: Frame) -> None:
             self._held.pop((stream, frame.sequence), None)
-            self._buffers.let_go(key)
+            self._buffers.let_go(buffer)
             release = protocol.Release(frame.sequence, message.buffer, message.generation)
             with contextlib.suppress(CaptureLostError, CaptureClosedError):
                 self.say(protocol.RELEASE, release, stream)

@@ -28,6 +28,7 @@ _BY_WORD = {
     "format": ErrorCode.FORMAT,
     "capacity": ErrorCode.CAPACITY,
     "slow": ErrorCode.SLOW,
+    "disconnected": ErrorCode.STOPPED,
     "mode-changed": ErrorCode.MODE_CHANGED,
 }
 """Words that say more than the class of the error."""

@@ -80,19 +80,18 @@ def test_a_buffer_that_a_frame_shows_outlives_its_generation(table: BufferTable)
 
 def test_an_older_buffer_is_closed_when_its_last_frame_lets_go(table: BufferTable) -> None:
     old = add(table, generation=1)
-    table.use((STREAM, 1, 0))
+    buffer = table.use((STREAM, 1, 0))
     table.use((STREAM, 1, 0))
     add(table, generation=2)
-    table.let_go((STREAM, 1, 0))
+    table.let_go(buffer)
     assert old
-    table.let_go((STREAM, 1, 0))
+    table.let_go(buffer)
     assert not old
 
 
 def test_a_buffer_of_the_newest_generation_stays_when_let_go(table: BufferTable) -> None:
     fd = add(table)
-    table.use((STREAM, 1, 0))
-    table.let_go((STREAM, 1, 0))
+    table.let_go(table.use((STREAM, 1, 0)))
     assert fd
 
 
@@ -108,11 +107,21 @@ def test_a_buffer_that_is_sent_again_closes_the_first(table: BufferTable) -> Non
     assert (bool(first), bool(second)) == (False, True)
 
 
+def test_a_buffer_that_a_frame_shows_outlives_another_of_its_number(table: BufferTable) -> None:
+    first = add(table, data=b"1" * 24)
+    buffer = table.use((STREAM, 1, 0))
+    add(table, data=b"2" * 24)
+    assert bytes(buffer.dmabuf.memory) == b"1" * 24
+    assert bytes(table.use((STREAM, 1, 0)).dmabuf.memory) == b"2" * 24
+    table.let_go(buffer)
+    assert not first
+
+
 def test_letting_go_after_closing_is_fine(table: BufferTable) -> None:
     fd = add(table)
-    table.use((STREAM, 1, 0))
+    buffer = table.use((STREAM, 1, 0))
     table.close()
-    table.let_go((STREAM, 1, 0))
+    table.let_go(buffer)
     assert not fd
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from capturectl import errors, protocol
-from capturectl.conversation import Conversation
+from capturectl.conversation import Conversation, wish
 from capturectl.fd import OwnedFd
 from capturectl.protocol import Source
 from capturectl.transport import Packet
@@ -81,6 +81,43 @@ def test_an_early_frame_with_another_number_of_fences_is_a_protocol_error(
 ) -> None:
     with pytest.raises(errors.ProtocolError, match=f"with {count} fds"):
         hear(talk, early(), *(fence() for _ in range(count)))
+
+
+# --- what is counted -------------------------------------------------------------------------
+
+
+def sequence(number: int) -> bytes:
+    body = protocol.Frame(number, 0, 0, 1, 0, 2, 0, 1, Source.WRITEBACK, 0)
+    return protocol.FRAME.pack(body, stream=1)
+
+
+def test_frames_that_a_subscription_went_without_are_counted(talk: Conversation) -> None:
+    for number in (7, 8, 11):
+        take(talk, sequence(number)).release()
+    assert talk.statistics()[:2] == (3, 2)
+
+
+def test_what_is_captured_between_two_subscriptions_is_not_counted(talk: Conversation) -> None:
+    for number in (7, 60):
+        take(talk, sequence(number)).release()
+        talk.subscribe(talk.output(None), REQUEST)
+    assert talk.statistics()[:2] == (2, 0)
+
+
+def test_what_is_captured_while_a_subscription_pauses_is_not_counted(talk: Conversation) -> None:
+    take(talk, sequence(7)).release()
+    talk.pause(talk.output(None))
+    talk.resume(talk.output(None))
+    take(talk, sequence(60)).release()
+    assert talk.statistics()[:2] == (2, 0)
+
+
+@pytest.mark.parametrize("credits", [0, 5, -1, 1.5, "2", float("nan")])
+def test_credits_that_no_daemon_takes_are_refused_before_they_are_sent(
+    credits: object,  # noqa: A002 - the protocol's word
+) -> None:
+    with pytest.raises(ValueError, match="1 to 4"):
+        wish(Source.WRITEBACK, credits=credits)  # type: ignore[arg-type]  # what a caller may do
 
 
 # --- frames that are taken back --------------------------------------------------------------
