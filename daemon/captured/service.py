@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from captured.reactor import Reactor
     from captured.server.hub import Hub
 
+_IDLE_S = 1.0
+"""So long after the start the loop has time for what that left out."""
 _STATUS_GAP_S = 1.0
 _PATIENCE_S = 5.0
 """How long a manager that must hear something before we leave may take to listen."""
@@ -86,6 +88,7 @@ class Service:
         if self._keeper is not None:
             self._keeper.state.succeeded()
         notify.Watchdog(reactor, self.notifier, self._received.watchdog_s, self._status.touch)
+        reactor.call_later(_IDLE_S, _load_the_rest)
 
     def ask_whether_restart(self, reactor: Reactor, answered: Callable[[bool], None]) -> None:
         """Find out what the end that is asked for is for; call back with it."""
@@ -116,6 +119,15 @@ class Service:
         if self._keeper is not None:
             self._keeper.close()
         self.notifier.close()
+
+
+def _load_the_rest() -> None:
+    """Load what only the end needs, and a manager that does not listen.
+
+    A start has no time for it, and at the end the files may be those of another version.
+    """
+    import captured.backlog
+    import captured.handover.stop  # noqa: F401 - loaded is what it should be
 
 
 class StatusLine:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -84,6 +86,12 @@ class BusyManager:
         self.hear: Callable[[], None] | None = None
         self.patience_s = 0.0
 
+    def ready(self) -> None:
+        self.told.append("ready")
+
+    def status(self, text: str) -> None:
+        """Show it to nobody."""
+
     def stopping(self) -> None:
         self.told.append("stopping")
 
@@ -102,6 +110,20 @@ def service(manager: BusyManager, monkeypatch: pytest.MonkeyPatch) -> Service:
     made = Service(Received(manager, [], 0, 512))  # type: ignore[arg-type]  # a notifier's fake
     monkeypatch.setattr(made, "_keeper", object())
     return made
+
+
+def test_what_the_end_needs_is_loaded_soon_after_the_start_and_not_before(
+    manager: BusyManager, reactor: VirtualReactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = ["captured.handover.stop", "captured.backlog"]
+    for name in late:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    made = Service(Received(manager, [], 0, 0))  # type: ignore[arg-type]  # a notifier's fake
+    made.ready(reactor, SimpleNamespace(), lambda: "idle")  # type: ignore[arg-type]  # hub's fake
+    assert manager.told == ["ready"]
+    assert [name in sys.modules for name in late] == [False, False]
+    reactor.advance(2)
+    assert [name in sys.modules for name in late] == [True, True]
 
 
 @pytest.mark.parametrize("is_restart", [True, False])
