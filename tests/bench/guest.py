@@ -43,6 +43,8 @@ class Motion(NamedTuple):
     """Captures that clients went without, between two frames."""
     missed: int
     """Captures that failed."""
+    passed: int
+    """Vblanks that went by without a capture."""
 
 
 def control_words(program: Path, socket: Path) -> list[str]:
@@ -123,7 +125,8 @@ def print_row(clients: int, found: dict[str, list[Motion]]) -> None:
         f"{clients} clients: frames of the slowest {median(ours, 'least'):.0f} / "
         f"{median(theirs, 'least'):.0f} = {100 * ratio:.1f} %   "
         f"gaps {sum(r.gaps for r in ours)} / "
-        f"{sum(r.gaps for r in theirs)}   missed {sum(r.missed for r in ours)}   p50 us "
+        f"{sum(r.gaps for r in theirs)}   missed {sum(r.missed for r in ours)}   vblanks without "
+        f"{sum(r.passed for r in ours)} / {sum(r.passed for r in theirs)}   p50 us "
         f"{median(ours, 'p50_us'):.0f} / {median(theirs, 'p50_us'):.0f}   p99 us "
         f"{median(ours, 'p99_us'):.0f} / {median(theirs, 'p99_us'):.0f}\n"
     )

@@ -7,7 +7,7 @@ Twelve good clients alone; beside four more good ones; beside two that never rea
 never release; beside 64 bad ones with a daemon that may open 1024 files; beside four that hoard,
 are cut off, and come back at once; and beside four that keep all they can get for most of a
 lease, as they may. Runs take turns. Prints the good clients' latency from the fence, the frames
-that they went without, and what the source missed.
+that they went without, what the source missed, and the vblanks that went by without a capture.
 """
 
 from __future__ import annotations
@@ -99,12 +99,15 @@ def print_row(name: str, runs: list[dict[str, Any]], alone: list[dict[str, Any]]
     """Print one case."""
     p50, p99 = median(runs, "p50_us"), median(runs, "p99_us")
     spread = [figures["p99_us"] for figures in runs]
-    gaps, missed = (sum(figures[field] for figures in runs) for field in ("gaps", "missed"))
+    gaps, missed, passed = (
+        sum(figures[field] for figures in runs) for field in ("gaps", "missed", "passed")
+    )
     frames = sum(figures["most"] for figures in runs)
     sys.stdout.write(
         f"{name:24} p50 {p50:6.0f} us ({p50 / median(alone, 'p50_us'):4.2f}x)  "
         f"p99 {p99:6.0f} us ({p99 / median(alone, 'p99_us'):4.2f}x, {min(spread):.0f}-"
-        f"{max(spread):.0f})  gaps {gaps}  missed {missed}  of {frames} frames\n"
+        f"{max(spread):.0f})  gaps {gaps}  missed {missed}  of {frames} frames, "
+        f"{passed} vblanks without\n"
     )
     sys.stdout.flush()
 

@@ -6,7 +6,8 @@
  *
  * Releases every frame at once. Prints a line of JSON: frames of the client that got the fewest
  * and of the one that got the most, the time from the fence to the client in microseconds, how
- * many captures clients went without between two frames, and how many the source missed.
+ * many captures clients went without between two frames, how many the source says it missed, and
+ * how many vblanks went by without a capture: a server that stands still notices none of its own.
  */
 #include "client.h"
 #include "clock.h"
@@ -17,6 +18,7 @@ enum { CREDITS = 2, SAMPLES = 1 << 20 };
 static int fds[MOST];
 static long frames[MOST], gaps;
 static uint64_t last[MOST], missed_first, missed_last;
+static struct { uint64_t vblank, sequence; } first, newest;
 static float *samples;
 static long taken;
 
@@ -65,6 +67,9 @@ int main(int argc, char **argv)
             else if (last[who])
                 gaps += f->sequence - last[who] - 1;
             last[who] = f->sequence;
+            newest.vblank = f->vblank, newest.sequence = f->sequence;
+            if (!first.sequence)
+                first = newest;
             missed_last = f->missed + 1;
             struct release r = { { RELEASE, 0, sizeof r, 3, 1 }, f->sequence, f->buffer,
                                  f->generation };
@@ -78,8 +83,9 @@ int main(int argc, char **argv)
     }
     qsort(samples, taken, sizeof *samples, compare);
     printf("{\"least\": %ld, \"most\": %ld, \"p50_us\": %.1f, \"p99_us\": %.1f, "
-           "\"gaps\": %ld, \"missed\": %ld}\n", least, most,
+           "\"gaps\": %ld, \"missed\": %ld, \"passed\": %ld}\n", least, most,
            taken ? samples[taken / 2] : 0, taken ? samples[taken * 99 / 100] : 0, gaps,
-           (long)(missed_last - missed_first));
+           (long)(missed_last - missed_first),
+           (long)(newest.vblank - first.vblank) - (long)(newest.sequence - first.sequence));
     return 0;
 }

@@ -131,7 +131,7 @@ def test_clients_that_never_release_cost_a_good_one_no_frame(
 
 
 @pytest.mark.slow
-def test_a_stopped_client_that_goes_on_gets_the_newest_frames(
+def test_a_stopped_client_that_goes_on_gets_frames_again(
     daemon: DaemonProcess, start: Callable[[str], subprocess.Popen[str]]
 ) -> None:
     process = start("good")
