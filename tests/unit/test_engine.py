@@ -1088,6 +1088,20 @@ def test_captures_that_are_lost_now_and_then_never_use_the_pool_up(
     assert sum(not memory.is_closed for memory in source.memories) == POOL_SIZE
 
 
+def test_clients_that_keep_what_was_lost_are_not_the_end_of_all_memory(
+    engine: Engine, clock: FakeClock, source: FakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retired, "_references", lambda fd: 2)
+    subscriber = subscribed(engine)
+    while not subscriber.errors:
+        lose(clock)
+        if source.is_writing and not subscriber.errors:
+            finish(clock, source)
+            subscriber.release(engine)
+    assert subscriber.errors[0].code == "no-memory"
+    assert len(source.memories) <= (2 + retired.MOST_POOLS) * POOL_SIZE
+
+
 def test_a_buffer_that_was_lost_is_never_written_again(
     engine: Engine, clock: FakeClock, source: FakeSource
 ) -> None:

@@ -955,6 +955,26 @@ def test_a_client_that_does_not_read_does_not_hold_up_another(
     assert "FRAME" in names(world.finish(other))
 
 
+def test_who_does_not_read_that_a_buffer_is_gone_brings_no_second_commit(
+    world: World, client: Client
+) -> None:
+    other, third = greeted(world), greeted(world)
+    for each in (client, other):
+        world.ask(each, subscribe(credits=1))
+    first = only(world.finish(client), "FRAME")
+    only(world.finish(other), "FRAME")
+    world.ask(client, release(only(world.ask(client, release(first)), "FRAME")))
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            client.session._transport.send(protocol.DONE.pack(protocol.Done()))
+    other.session.cut_off(CaptureLostError("held too much", code="slow"))
+    world.ask(third, subscribe(credits=4))
+    for _ in range(2 * POOL_SIZE):
+        for message in world.finish(third):  # the source takes no two at once
+            if message.name == "FRAME":
+                world.ask(third, release(message))
+
+
 # -- leaving while frames are handed out or taken back -----------------------------------------
 
 

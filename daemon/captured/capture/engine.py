@@ -471,8 +471,9 @@ class Engine:
         if changed:
             self._tell_state(troubles.mode_changed(self.name, self.geometry))
         if changed or self._is_new:
-            for subscriber in self._audience:
-                subscriber.reshaped()
+            with self._audience.handing_out():
+                for subscriber in self._audience:
+                    subscriber.reshaped()
         self._is_new, self._problem = False, None
         if changed or former is None:
             self._tell_state(None)
@@ -546,7 +547,8 @@ class Engine:
             self._pause.set_in(_READERS_RETRY_S)
             return
         if slot.is_tainted:
-            slot = self._holdings.renew(slot, pool, self.outlet)
+            with self._audience.handing_out():  # who is told of it may wake us
+                slot = self._holdings.renew(slot, pool, self.outlet)
             now_ns = self._clock.now_ns()
         number = self._number + 1
         job = WritebackJob(number, slot)
@@ -748,7 +750,8 @@ class Engine:
         """Have new memory for what was lost; without any, there may be nothing left to lend."""
         if (pool := self.pool) is None:
             return
-        self._holdings.replace_lost(pool, self.outlet)
+        with self._audience.handing_out():
+            self._holdings.replace_lost(pool, self.outlet)
         if pool.lendable < 1:
             reason = f"no memory in place of {len(pool.lost)} buffers that the driver lost"
             self._give_up(troubles.no_memory(self.name, reason))
@@ -756,9 +759,10 @@ class Engine:
     def _tell_state(self, problem: CaptureError | None) -> None:
         if problem is not None:
             self._note(problem)
-        self.outlet.problem_changed(problem)
-        for subscriber in self._audience:
-            subscriber.state_changed(problem)
+        with self._audience.handing_out():  # who is told may wake us, and we are not done
+            self.outlet.problem_changed(problem)
+            for subscriber in self._audience:
+                subscriber.state_changed(problem)
 
     def _note(self, error: CaptureError) -> None:
         self.last_error, self.last_error_ns = error, self._clock.now_ns()

@@ -97,7 +97,8 @@ class Holdings:
 
     def replace_lost(self, pool: Pool, outlet: Outlet) -> None:
         """Replace what was lost, as far as there is memory: else the pool would be used up."""
-        for slot in pool.lost:
+        self.retired.reap()
+        for slot in () if self.are_too_many_kept else pool.lost:
             self._replace(slot, pool, outlet)
 
     def _replace(self, slot: Slot, pool: Pool, outlet: Outlet) -> Slot | None:

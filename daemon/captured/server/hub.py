@@ -100,7 +100,7 @@ class Hub:
                 f"client {number} belongs to user {session.peer.uid}", "ask as root"
             )
         session.cut_off(
-            CaptureLostError(f"disconnected by {asker.peer}", "connect again", code="disconnected")
+            CaptureLostError(f"disconnected by {asker.peer}", "ask them why", code="disconnected")
         )
 
     # -- answers ------------------------------------------------------------------------------
