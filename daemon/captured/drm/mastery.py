@@ -38,8 +38,7 @@ class Mastery:
         try:
             self._card.take_master()
         except CaptureBusyError as error:
-            hint = master_hint(self._card.path)
-            raise CaptureBusyError(error.reason, hint, code=error.code) from error
+            raise another_master(self._card.path) from error
         self._is_master = True
 
     def leave(self) -> None:
@@ -68,6 +67,11 @@ class Mastery:
                 return None
         except CaptureError as error:
             return error
+
+
+def another_master(path: str) -> CaptureBusyError:
+    """Return the error that names the program that is master of a card."""
+    return CaptureBusyError(f"{path} has another master", master_hint(path), code="another-master")
 
 
 def master_hint(path: str) -> str:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import errno
 
-from capturectl.errors import CaptureBusyError, CaptureUnsupportedError
+from capturectl.errors import CaptureUnsupportedError
 from capturectl.fourcc import MODIFIER_LINEAR, fourcc_code, fourcc_name, is_known
 from captured.capture.source import Geometry
 from captured.drm import modeset, resources, route
 from captured.drm.atomic import AtomicReq
 from captured.drm.framebuffer import DumbFramebuffer
+from captured.drm.mastery import another_master
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def prove_clone(card: Card, found: Resources, way: Route, wanted: int) -> Geomet
     try:
         request.test(allow_modeset=True)
     except OSError as error:
-        raise _refused(found, way, error) from error
+        raise _refused(card, found, way, error) from error
     _prove_size(card, way, geometry, request)
     return geometry
 
@@ -87,7 +88,7 @@ def _prove_size(card: Card, way: Route, geometry: Geometry, request: AtomicReq) 
         try:
             request.test(allow_modeset=True)
         except OSError as error:
-            raise _picture_refused(way, geometry, error) from error
+            raise _picture_refused(card, way, geometry, error) from error
 
 
 def _geometry(card: Card, way: Route, wanted: int) -> Geometry:
@@ -128,9 +129,9 @@ def choose_fourcc(connector: str, fourccs: tuple[int, ...], wanted: int) -> int:
     )
 
 
-def _refused(found: Resources, way: Route, error: OSError) -> CaptureError:
+def _refused(card: Card, found: Resources, way: Route, error: OSError) -> CaptureError:
     if error.errno == errno.EACCES:
-        return _another_master()
+        return another_master(card.path)
     try:
         route.check_clone(found, way)
     except CaptureUnsupportedError as refused:
@@ -142,13 +143,9 @@ def _refused(found: Resources, way: Route, error: OSError) -> CaptureError:
     )
 
 
-def _another_master() -> CaptureError:
-    return CaptureBusyError("the card has another master", code="another-master")
-
-
-def _picture_refused(way: Route, geometry: Geometry, error: OSError) -> CaptureError:
+def _picture_refused(card: Card, way: Route, geometry: Geometry, error: OSError) -> CaptureError:
     if error.errno == errno.EACCES:
-        return _another_master()
+        return another_master(card.path)
     return CaptureUnsupportedError(
         f"{way.writeback.name} refuses {fourcc_name(geometry.fourcc)} pictures of "
         f"{geometry.width}x{geometry.height} ({error.strerror})",
