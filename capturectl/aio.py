@@ -160,7 +160,7 @@ class Client:
             return await self._next_frame(wanted, timeout)
         except (CaptureTimeoutError, asyncio.CancelledError) as error:
             with contextlib.suppress(CaptureLostError, CaptureClosedError):
-                self._talk.unsubscribe(wanted)
+                self._talk.unsubscribe(wanted, request)
             problem = self._talk.problem(wanted)
             if problem is not None and isinstance(error, CaptureTimeoutError):
                 raise problem from error
@@ -200,7 +200,7 @@ class Client:
                         yield frame
         finally:
             with contextlib.suppress(CaptureLostError, CaptureClosedError):
-                self._talk.unsubscribe(wanted)
+                self._talk.unsubscribe(wanted, request)
 
     async def _begin_again(
         self, output: Output, request: protocol.Subscribe, comeback: Comeback

@@ -283,7 +283,7 @@ class Client:
             return self._await_frame(wanted, deadline)
         except CaptureTimeoutError as error:
             problem = self._talk.problem(wanted)
-            self._talk.unsubscribe(wanted)
+            self._talk.unsubscribe(wanted, request)
             if problem is not None:
                 raise problem from error
             raise
@@ -591,7 +591,7 @@ class FrameStream:
         if self._frame is not None:
             self._frame.release()
         with contextlib.suppress(CaptureLostError, CaptureClosedError):
-            client._talk.unsubscribe(self._output)
+            client._talk.unsubscribe(self._output, self._request)
 
     def __enter__(self) -> Self:
         return self

@@ -173,10 +173,20 @@ class Conversation:
         self._subscribed.add(output.stream)
         self._requests[output.stream] = request
 
-    def unsubscribe(self, output: Output) -> None:
-        """Ask for no more frames; those that come all the same are given back."""
-        self._unwanted.add(output.stream)
+    def unsubscribe(self, output: Output, request: protocol.Subscribe) -> None:
+        """Ask for no more frames; those that come all the same are given back.
+
+        Args:
+            output: What was subscribed to.
+            request: The object that it was subscribed with: one that has ended may have been
+                followed by somebody else's, which goes on.
+        """
+        if self._requests.get(output.stream) is not request:
+            return
         self._release_waiting(output)
+        if not self.is_subscribed(output):
+            return
+        self._unwanted.add(output.stream)
         self.say(protocol.UNSUBSCRIBE, protocol.Unsubscribe(), output.stream)
 
     def pause(self, output: Output) -> None:

@@ -35,6 +35,9 @@ def daemon(tmp_path: Path) -> Iterator[FakeDaemon]:
     fake.close()
 
 
+ENDED = protocol.ENDED.pack(protocol.Ended(), stream=1)
+
+
 async def next_of(client: Client) -> int:
     """Return the number of the next frame; give it back."""
     async for picture in client.stream():
@@ -178,6 +181,26 @@ def test_closing_in_the_loop_over_a_stream_ends_it(daemon: FakeDaemon) -> None:
             await anext(stream)
 
     asyncio.run(run())
+
+
+def test_leaving_a_stream_that_has_ended_leaves_the_next_one_of_its_output(
+    daemon: FakeDaemon,
+) -> None:
+    async def run() -> int:
+        async with await capturectl.aio.connect(daemon.path) as client:
+            ended, stream = client.stream(), client.stream()
+            with memfd(bytes(8)) as pixels:
+                daemon.send(buffer(), fds=[pixels])
+            for one in (ended, stream):
+                first = asyncio.ensure_future(anext(one))
+                await asyncio.to_thread(daemon.receive)  # SUBSCRIBE
+                daemon.send(frame(1), ENDED) if one is ended else daemon.send(frame(2))
+                await first
+            await ended.aclose()
+            daemon.send(frame(3))
+            return (await asyncio.wait_for(anext(stream), 1)).sequence
+
+    assert asyncio.run(run()) == 3
 
 
 def test_a_client_can_be_closed_when_its_loop_is_over(daemon: FakeDaemon) -> None:

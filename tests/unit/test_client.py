@@ -837,6 +837,21 @@ def test_a_frame_that_was_looked_at_cannot_be_looked_at_after_the_client_closed(
         _ = picture.array
 
 
+def test_closing_a_stream_that_has_ended_leaves_the_next_one_of_its_output(
+    client: Client, daemon: FakeDaemon, pixels: OwnedFd
+) -> None:
+    ended = client.stream(timeout=1)
+    daemon.send(ENDED)
+    with pytest.raises(errors.CaptureLostError):
+        next(ended)
+    with client.stream(timeout=1) as stream:
+        ended.close()
+        daemon.send(buffer(), fds=[pixels])
+        daemon.send(frame(1))
+        assert next(stream).sequence == 1
+        assert codes_received(daemon) == [protocol.SUBSCRIBE.code] * 2
+
+
 # --- after a fork ----------------------------------------------------------------------------
 
 

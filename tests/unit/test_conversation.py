@@ -83,6 +83,18 @@ def test_an_early_frame_with_another_number_of_fences_is_a_protocol_error(
         hear(talk, early(), *(fence() for _ in range(count)))
 
 
+# --- what is asked for no more ----------------------------------------------------------------
+
+
+def test_frames_that_wait_are_given_back_when_a_subscription_that_has_ended_is_left(
+    talk: Conversation,
+) -> None:
+    hear(talk, FRAME)
+    hear(talk, protocol.ENDED.pack(protocol.Ended(), stream=1))
+    talk.unsubscribe(talk.output(None), REQUEST)
+    assert not talk.holds_frames
+
+
 # --- what is counted -------------------------------------------------------------------------
 
 
