@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import signal
 import socket
 import struct
@@ -20,6 +19,7 @@ from capturectl.output import Output
 from capturectl.protocol import ErrorCode, ErrorFlag, Source, State
 from tests.support.fake_daemon import STREAM, WELCOME, FakeDaemon, describe, greeting
 from tests.support.fds import memfd
+from tests.support.fork import FORKS, status_of_child
 from tests.support.frames import RG16, XR24
 
 if TYPE_CHECKING:
@@ -853,23 +853,6 @@ def test_closing_a_stream_that_has_ended_leaves_the_next_one_of_its_output(
 
 
 # --- after a fork ----------------------------------------------------------------------------
-
-
-FORKS = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-"""Newer Pythons warn where there are threads; the child here starts none and locks nothing."""
-
-
-def status_of_child(act: Callable[[], object]) -> int:
-    """Return the exit status of a forked child: 0, or 1 when it fails with CaptureClosedError."""
-    pid = os.fork()
-    if not pid:
-        try:
-            act()
-        except errors.CaptureClosedError:
-            os._exit(1)
-        finally:
-            os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 @FORKS
