@@ -359,6 +359,13 @@ class Client:
     # -- leaving ------------------------------------------------------------------------------
 
     def _unwatch(self) -> None:
+        """Let the loop watch the socket no more.
+
+        Kernel: a forked child has its parent's epoll instance (epoll(7)): what it takes off, the
+        parent does not hear either.
+        """
+        if os.getpid() != self._pid:
+            return
         if self._transport and self._loop and not self._loop.is_closed():
             self._loop.remove_reader(self._transport.fileno())
 

@@ -14,6 +14,7 @@ import capturectl.aio
 from capturectl import errors, protocol
 from tests.support.fake_daemon import STREAM, FakeDaemon, greeting
 from tests.support.fds import memfd
+from tests.support.fork import FORKS, status_of_child
 from tests.support.scripted import buffer, frame
 
 if TYPE_CHECKING:
@@ -207,6 +208,21 @@ def test_a_client_can_be_closed_when_its_loop_is_over(daemon: FakeDaemon) -> Non
     client = asyncio.run(capturectl.aio.connect(daemon.path))
     client.close()
     assert not client
+
+
+@FORKS
+def test_a_forked_child_that_closes_its_copy_leaves_its_parent_listening(
+    daemon: FakeDaemon,
+) -> None:
+    async def run() -> int:
+        async with await capturectl.aio.connect(daemon.path) as client:
+            assert status_of_child(client.close) == 0
+            with memfd(bytes(8)) as pixels:
+                daemon.send(buffer(), fds=[pixels])
+            daemon.send(frame(1))
+            return await asyncio.wait_for(next_of(client), 1)
+
+    assert asyncio.run(run()) == 1
 
 
 @pytest.mark.parametrize("leave", ["close", "hang_up"])
