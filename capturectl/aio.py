@@ -224,10 +224,19 @@ class Client:
         self._told(lambda: self._talk.subscribe(output, request))
 
     async def _settle(self, output: Output, timeout: float) -> None:
+        """Wait for the end of an earlier subscription; errors as of `capturectl.Client._settle`.
+
+        Also where nobody has asked for it yet: a loop that was left ends its stream a bit later.
+        """
+
         def has_ended() -> bool | None:
             return None if self._talk.is_subscribed(output) else True
 
-        await self._until(has_ended, timeout, f"the end of {output.name}")
+        try:
+            await self._until(has_ended, timeout, f"the end of {output.name}")
+        except CaptureTimeoutError:
+            self._talk.require_no_stream(output)
+            raise
 
     async def _next_frame(
         self,

@@ -12,7 +12,6 @@ import time
 from capturectl import protocol
 from capturectl.conversation import Conversation, Subscribed, wish
 from capturectl.errors import (
-    CaptureBusyError,
     CaptureClosedError,
     CaptureError,
     CaptureLostError,
@@ -344,10 +343,7 @@ class Client:
         Raises:
             CaptureBusyError: subscribed, nobody has ended it.
         """
-        if self._talk.is_streaming(output):
-            raise CaptureBusyError(
-                f"this client has a stream of {output.name}", "close it first", code="subscribed"
-            )
+        self._talk.require_no_stream(output)
         while self._talk.is_subscribed(output):
             self._hear(deadline, f"the end of {output.name}")
 

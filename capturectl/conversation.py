@@ -15,6 +15,7 @@ from capturectl import protocol, wire_errors
 from capturectl.answers import Answers
 from capturectl.buffers import BufferTable
 from capturectl.errors import (
+    CaptureBusyError,
     CaptureClosedError,
     CaptureError,
     CaptureLostError,
@@ -286,11 +287,18 @@ class Conversation:
         """Whether frames of an output may still come."""
         return output.stream in self._subscribed
 
-    def is_streaming(self, output: Output) -> bool:
-        """Whether frames of an output come until somebody asks for no more."""
+    def require_no_stream(self, output: Output) -> None:
+        """Check that no frames of an output come until somebody asks for no more.
+
+        Raises:
+            CaptureBusyError: subscribed, they do.
+        """
         stream = output.stream
         wanted = self._subscribed - self._unwanted
-        return stream in wanted and not self._requests[stream].frames
+        if stream in wanted and not self._requests[stream].frames:
+            raise CaptureBusyError(
+                f"this client has a stream of {output.name}", "close it first", code="subscribed"
+            )
 
     def problem(self, output: Output) -> CaptureError | None:
         """Why a subscription gets no frames at the moment; None when nothing is in the way."""

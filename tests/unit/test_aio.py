@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from tests.support.scripted import buffer, frame
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from capturectl.aio import Client
@@ -150,6 +151,58 @@ def test_a_frame_that_makes_no_sense_is_raised_to_who_waits(daemon: FakeDaemon) 
                 await next_of(client)
 
     asyncio.run(run())
+
+
+# --- beside a stream -------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def streaming(daemon: FakeDaemon) -> AsyncIterator[Client]:
+    """Lend a client that has a stream of HDMI-A-1, and no long patience."""
+    client = await capturectl.aio.connect(daemon.path)
+    client._timeout = SHORT
+    async with client, contextlib.aclosing(client.stream()) as stream:
+        first = asyncio.ensure_future(anext(stream))
+        await asyncio.to_thread(daemon.receive)  # SUBSCRIBE
+        with memfd(bytes(8)) as pixels:
+            daemon.send(buffer(), fds=[pixels])
+        daemon.send(frame(1))
+        await first
+        yield client
+
+
+def test_a_snapshot_beside_a_stream_says_who_is_in_its_way(daemon: FakeDaemon) -> None:
+    async def run() -> None:
+        async with streaming(daemon) as client:
+            with pytest.raises(errors.CaptureBusyError) as caught:
+                await client.snapshot(timeout=SHORT)
+            assert caught.value.code == "subscribed"
+
+    asyncio.run(run())
+
+
+def test_a_second_stream_of_an_output_says_who_is_in_its_way(daemon: FakeDaemon) -> None:
+    async def run() -> None:
+        async with streaming(daemon) as client:
+            with pytest.raises(errors.CaptureBusyError) as caught:
+                await next_of(client)
+            assert caught.value.code == "subscribed"
+
+    asyncio.run(run())
+
+
+def test_a_snapshot_beside_a_stream_is_taken_when_that_ends_in_time(daemon: FakeDaemon) -> None:
+    async def run() -> int:
+        async with streaming(daemon) as client:
+            waiting = asyncio.create_task(client.snapshot(timeout=1))
+            await asyncio.sleep(SHORT)
+            daemon.send(ENDED)
+            await asyncio.to_thread(daemon.receive)  # SUBSCRIBE
+            daemon.send(frame(2))
+            with await waiting as picture:
+                return picture.sequence
+
+    assert asyncio.run(run()) == 2
 
 
 # --- leaving ---------------------------------------------------------------------------------
