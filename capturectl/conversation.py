@@ -129,6 +129,8 @@ class Conversation:
         self._held: dict[tuple[int, int], Frame] = {}
         self._last: dict[int, protocol.Frame] = {}
         """Of each subscription, what came last: the next is counted from there."""
+        self._resumed_ns: dict[int, int] = {}
+        """Of each stream, when it was resumed; earlier frames are from before the pause."""
         self.answers = Answers()
         self._watchers: list[deque[Event]] = []
         self._serial = 0
@@ -197,6 +199,7 @@ class Conversation:
     def resume(self, output: Output) -> None:
         """Ask for frames again after PAUSE."""
         self._last.pop(output.stream, None)
+        self._resumed_ns[output.stream] = time.monotonic_ns()
         self.say(protocol.RESUME, protocol.Resume(), output.stream)
 
     def _release_waiting(self, output: Output) -> None:
@@ -441,7 +444,9 @@ class Conversation:
 
     def _count(self, stream: int, message: protocol.Frame) -> None:
         counted = self._statistics
-        before, self._last[stream] = self._last.get(stream), message
+        before = self._last.get(stream)
+        if message.time_commit_ns >= self._resumed_ns.get(stream, 0):
+            self._last[stream] = message
         missed = message.missed - before.missed if before else 0
         gap = message.sequence - before.sequence - 1 - missed if before else 0
         self._statistics = counted._replace(

@@ -98,8 +98,8 @@ def test_frames_that_wait_are_given_back_when_a_subscription_that_has_ended_is_l
 # --- what is counted -------------------------------------------------------------------------
 
 
-def sequence(number: int) -> bytes:
-    body = protocol.Frame(number, 0, 0, 1, 0, 2, 0, 1, Source.WRITEBACK, 0)
+def sequence(number: int, commit_ns: int = 1) -> bytes:
+    body = protocol.Frame(number, 0, 0, commit_ns, 0, 2, 0, 1, Source.WRITEBACK, 0)
     return protocol.FRAME.pack(body, stream=1)
 
 
@@ -122,6 +122,27 @@ def test_what_is_captured_while_a_subscription_pauses_is_not_counted(talk: Conve
     talk.resume(talk.output(None))
     take(talk, sequence(60)).release()
     assert talk.statistics()[:2] == (2, 0)
+
+
+def test_the_pause_is_not_counted_either_from_a_frame_that_is_read_after_it(
+    talk: Conversation,
+) -> None:
+    before_ns = time.monotonic_ns()
+    talk.pause(talk.output(None))
+    talk.resume(talk.output(None))
+    take(talk, sequence(7, before_ns)).release()
+    take(talk, sequence(60, time.monotonic_ns())).release()
+    assert talk.statistics()[:2] == (2, 0)
+
+
+def test_frames_that_a_subscription_went_without_after_a_pause_are_counted(
+    talk: Conversation,
+) -> None:
+    talk.pause(talk.output(None))
+    talk.resume(talk.output(None))
+    for number in (60, 63):
+        take(talk, sequence(number, time.monotonic_ns())).release()
+    assert talk.statistics()[:2] == (2, 2)
 
 
 @pytest.mark.parametrize("credits", [0, 5, -1, 1.5, "2", float("nan")])
