@@ -60,7 +60,7 @@ def pauses() -> Iterator[float]:
 
 
 def may_come_back(error: CaptureError) -> bool:
-    """Whether the daemon is away or silent, so that it makes sense to connect again.
+    """Whether trying again may help: the daemon is away or silent, or its source has failed.
 
     Somebody who disconnected this client by hand does not want it back.
     """
