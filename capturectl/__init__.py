@@ -12,7 +12,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from capturectl.client import Client, FrameStream, connect
+    from capturectl.client import Client, connect
     from capturectl.conversation import Statistics
     from capturectl.errors import (
         CaptureBusyError,
@@ -29,12 +29,13 @@ if TYPE_CHECKING:
         UsageError,
     )
     from capturectl.frame import Frame
+    from capturectl.framestream import FrameStream
     from capturectl.output import Output
     from capturectl.protocol import Source, State
     from capturectl.version import VERSION as __version__  # noqa: N811 - its customary name
 
 _HOMES = {
-    "client": ("Client", "FrameStream", "connect"),
+    "client": ("Client", "connect"),
     "conversation": ("Statistics",),
     "errors": (
         "CaptureBusyError",
@@ -51,6 +52,7 @@ _HOMES = {
         "UsageError",
     ),
     "frame": ("Frame",),
+    "framestream": ("FrameStream",),
     "output": ("Output",),
     "protocol": ("Source", "State"),
 }

@@ -13,17 +13,13 @@ from capturectl import protocol
 from capturectl.conversation import Conversation, Subscribed, wish
 from capturectl.errors import (
     CaptureClosedError,
-    CaptureError,
     CaptureLostError,
     CaptureTimeoutError,
     ProtocolError,
     UnreachableError,
 )
 from capturectl.reach import (
-    LONGEST_TIMEOUT,
     SOCKET_VARIABLE,
-    Comeback,
-    may_come_back,
     open_socket,
     pauses,
     require_own,
@@ -40,6 +36,7 @@ if TYPE_CHECKING:
     from capturectl.conversation import Statistics
     from capturectl.event import Event
     from capturectl.frame import Frame
+    from capturectl.framestream import FrameStream
     from capturectl.output import Output
     from capturectl.transport import Packet
 
@@ -48,8 +45,6 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT = 5.0
 """Seconds to wait for a frame: some vblanks, and a modeset before the first."""
 _IDLE_S = 1.0
-_SHORTEST_ATTEMPT_S = 0.1
-"""What a daemon that is back has for its answer, however short the steps of a stream are."""
 
 
 def default_socket() -> str:
@@ -324,6 +319,8 @@ class Client:
             ValueError: Credits or a rate that no daemon takes.
             As `snapshot`; some of it only at the first step.
         """
+        from capturectl.framestream import FrameStream  # who only looks needs none
+
         wanted = self.output(output)
         request = wish(sources, credits=credits, max_fps=max_fps, early=early)
         self._subscribe(wanted, request)
@@ -451,143 +448,6 @@ class Client:
 
     def __bool__(self) -> bool:
         return bool(self._transport)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-
-class FrameStream:
-    """Frames of one output, one a step. Open until `close()`; a context manager.
-
-    Ownership: borrows the client. The frame of a step is given back by the next one; a frame
-    to keep longer is one of the credits.
-    """
-
-    def __init__(
-        self,
-        client: Client,
-        output: Output,
-        request: protocol.Subscribe,
-        timeout: float | None,
-        *,
-        reconnect: bool,
-    ) -> None:
-        self._client: Client | None = client
-        self._output = output
-        self._request = request
-        self._timeout = LONGEST_TIMEOUT if timeout is None else timeout
-        self._reconnects = reconnect
-        self._comeback = Comeback()
-        self._is_paused = False
-        self._frame: Frame | None = None
-
-    @property
-    def output(self) -> Output:
-        """The output, as the daemon described it last."""
-        if self._client is not None:
-            for output in self._client.outputs():
-                if output.stream == self._output.stream:
-                    return output
-        return self._output
-
-    @property
-    def problem(self) -> CaptureError | None:
-        """Why no frames come at the moment, as of the last message; None when nothing is wrong.
-
-        The output may be off, or has lost a capture; with `reconnect` the daemon may be away.
-        Frames come again by themselves.
-        """
-        if self._client is None:
-            return None
-        return self._comeback.error or self._client._talk.problem(self._output)
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> Frame:
-        """Give the last frame back and return the next.
-
-        Raises:
-            StopIteration: The stream was closed.
-            CaptureTimeoutError: None came in time; the stream goes on. `problem` may say why.
-            CaptureLostError: The daemon or the output went away; with `reconnect`, for good.
-        """
-        client = self._client
-        if client is None:
-            raise StopIteration
-        if self._frame is not None:
-            self._frame.release()
-            self._frame = None
-        deadline = time.monotonic() + self._timeout
-        while True:
-            self._wait_to_begin_again(deadline)
-            try:
-                self._begin_again(client, deadline)
-                self._frame = client._await_frame(self._output, deadline)
-            except CaptureError as error:
-                self._require_comeback(error, deadline)
-                self._comeback.after(error)
-            else:
-                self._comeback.frame_came()
-                return self._frame
-
-    def _wait_to_begin_again(self, deadline: float) -> None:
-        if self._comeback.error is None:
-            return
-        pause, left = self._comeback.seconds(), deadline - time.monotonic()
-        time.sleep(max(0.0, min(pause, left)))
-        if pause > left:
-            raise CaptureTimeoutError(
-                f"no sign of a frame of {self._output.name} in time", "see the daemon's log"
-            ) from self._comeback.error
-
-    def _begin_again(self, client: Client, deadline: float) -> None:
-        if self._comeback.error is None:
-            return
-        if client._is_lost:
-            left = deadline - time.monotonic()
-            client._reconnect(min(client._timeout, max(left, _SHORTEST_ATTEMPT_S)))
-        self._output = client.output(self._output.name)
-        client._subscribe(self._output, self._request)
-        self._comeback.has_begun()
-        if self._is_paused:
-            self.pause()
-
-    def _require_comeback(self, error: CaptureError, deadline: float) -> None:
-        """Raise an error after which the stream does not begin again, or not in this step."""
-        is_late = isinstance(error, CaptureTimeoutError) and time.monotonic() >= deadline
-        if is_late or not self._reconnects or not may_come_back(error):
-            raise error
-
-    def pause(self) -> None:
-        """Ask for no frames for a while; the subscription stays."""
-        self._is_paused = True
-        self._tell(lambda talk: talk.pause(self._output))
-
-    def resume(self) -> None:
-        """Ask for frames again."""
-        self._is_paused = False
-        self._tell(lambda talk: talk.resume(self._output))
-
-    def _tell(self, say: Callable[[Conversation], None]) -> None:
-        client = self._client
-        if client is None:
-            raise CaptureClosedError(f"the stream of {self._output.name} is closed")
-        if self._comeback.error is None:
-            client._told(lambda: say(client._talk))
-
-    def close(self) -> None:
-        """Give the last frame back and unsubscribe. Twice is fine."""
-        client, self._client = self._client, None
-        if client is None:
-            return
-        if self._frame is not None:
-            self._frame.release()
-        with contextlib.suppress(CaptureLostError, CaptureClosedError):
-            client._talk.unsubscribe(self._output, self._request)
 
     def __enter__(self) -> Self:
         return self

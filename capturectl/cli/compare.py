@@ -30,8 +30,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
-    from capturectl.client import Client, FrameStream
+    from capturectl.client import Client
     from capturectl.frame import Frame
+    from capturectl.framestream import FrameStream
     from capturectl.reference import Difference, Mask, Rgb
 
 ABOUT = """\

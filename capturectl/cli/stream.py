@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from capturectl.cli.sink import Piece
-    from capturectl.client import Client, FrameStream
+    from capturectl.client import Client
     from capturectl.frame import Frame
+    from capturectl.framestream import FrameStream
 
 ABOUT = """\
 y4m is video that describes itself, for ffmpeg, mpv and players: BT.601 colours

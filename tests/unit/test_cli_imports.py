@@ -72,6 +72,11 @@ def test_the_check_sees_what_a_list_does_load(daemon: FakeDaemon) -> None:
     assert loaded_by("list", "-S", daemon.path) >= OF_A_CLIENT
 
 
+def test_a_list_loads_nothing_that_only_frames_need(daemon: FakeDaemon) -> None:
+    frames = {"capturectl.frame", "capturectl.framestream"}
+    assert loaded_by("list", "-S", daemon.path) & frames == set()
+
+
 @pytest.mark.slow
 def test_a_snapshot_to_png_loads_nothing_heavy(tmp_path: Path) -> None:
     socket = tmp_path / "captured.sock"

@@ -32,7 +32,8 @@ from tests.support.processes import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from capturectl.client import Client, FrameStream
+    from capturectl.client import Client
+    from capturectl.framestream import FrameStream
     from capturectl.transport import Packet
 
 ROUNDS = 20
