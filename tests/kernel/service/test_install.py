@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +13,9 @@ from capturectl.protocol import DEFAULT_CREDITS
 from tests.support import kernel, service
 from tests.support.processes import PROJECT, wait_until
 from tests.support.units import Watcher
+
+if TYPE_CHECKING:
+    from subprocess import CompletedProcess
 
 pytestmark = pytest.mark.slow
 
@@ -32,12 +36,14 @@ def commands_after(heading: str) -> list[str]:
     return section.split("```\n")[1].splitlines()
 
 
-def run_as_root(command: str) -> None:
+def run_as_root(command: str, *, is_checked: bool = True) -> CompletedProcess[str]:
     """Run a command of the manual as somebody who is logged in."""
     path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     environment = {"PATH": path, "VENDOR": "no"}
     # Beside a stream the guest's one CPU takes a minute for `make install`.
-    service.run("bash", "-c", command, cwd=PROJECT, env=environment, timeout=180)
+    return service.run(
+        "bash", "-c", command, is_checked=is_checked, cwd=PROJECT, env=environment, timeout=180
+    )
 
 
 def test_enabling_the_socket_is_all_there_is_to_do(stopped: None) -> None:
@@ -77,6 +83,14 @@ def test_the_manual_upgrades_and_keeps_the_service_enabled_and_its_client_stream
         assert set(WANTED.rglob("captured.*")) == enabled != set()
     finally:
         service.systemctl("disable", "captured.socket", "captured.service")
+
+
+def test_the_manual_restarts_no_daemon_that_may_not_read_its_settings(running: None) -> None:
+    pid = service.main_pid()
+    service.SETTINGS.chmod(0o600)
+    done = run_as_root(commands_after("Upgrades")[-1], is_checked=False)
+    assert (done.returncode, "Permission denied" in done.stderr) == (2, True)
+    assert service.main_pid() == pid
 
 
 def explained() -> list[str]:
