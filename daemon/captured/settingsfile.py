@@ -9,6 +9,7 @@ import stat
 import tomllib
 
 from capturectl.errors import UsageError
+from capturectl.fd import OwnedFd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,10 +45,12 @@ def read_file(file: str, *, is_once: bool) -> dict[str, Any]:
 def _content(file: str, *, is_once: bool) -> bytes:
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY
     # Opening a pipe that nobody writes to would wait.
-    with open(os.open(file, flags if is_once else flags | os.O_NONBLOCK), "rb") as opened:
-        if not is_once and not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+    with OwnedFd(os.open(file, flags if is_once else flags | os.O_NONBLOCK), file) as owned:
+        if not is_once and not stat.S_ISREG(os.fstat(owned.fileno()).st_mode):
             raise UsageError(f"{file} is no regular file", "it is read again at each reload")
-        content = opened.read(_LARGEST + 1)
+        # A directory is refused here, and then open() would not close what it was given.
+        with open(owned.fileno(), "rb", closefd=False) as opened:
+            content = opened.read(_LARGEST + 1)
     if len(content) > _LARGEST:
         raise UsageError(f"{file} is larger than {_LARGEST} bytes", "is it the right file?")
     return content

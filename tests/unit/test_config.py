@@ -252,6 +252,14 @@ def test_a_pipe_is_read_when_it_is_read_once(tmp_path: Path) -> None:
     assert loaded.config.buffers == 8
 
 
+@pytest.mark.parametrize("is_once", [True, False])
+def test_a_directory_is_no_file_and_leaks_no_descriptor(file: Path, is_once: bool) -> None:
+    file.mkdir()
+    with pytest.raises(UsageError) as caught:
+        config.load(str(file), {}, is_once=is_once)
+    assert str(file) in caught.value.reason
+
+
 def test_a_drop_in_is_a_regular_file_in_any_case(file: Path) -> None:
     os.mkfifo(drop_in(file, "10-x", "").with_name("20-pipe.toml"))
     with pytest.raises(UsageError, match="is no regular file"):
