@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+_STDIN = "/dev/stdin"
+"""May be a pipe: `capturectl config check -` has the settings of somebody else to look at."""
+
 
 def do(task: str, path: str | None, options: Mapping[str, Any]) -> int:
     """Do one of them; return the exit status.
@@ -28,7 +31,7 @@ def do(task: str, path: str | None, options: Mapping[str, Any]) -> int:
         from captured.examine import examine
 
         return examine(path, options)
-    loaded = config.load(path, options, is_once=True)
+    loaded = config.load(path, options, is_once=path == _STDIN)
     if task == "give_back":
         from captured.giveback import clean_up
 
