@@ -104,7 +104,7 @@ def _run(settings: config.Config, path: str | None, options: Mapping[str, Any]) 
                 gc.collect()
             gc.freeze()
             gc.disable()
-            status = _turn(reactor, service)
+            status = _turn(reactor, service, daemon)
         finally:
             daemon.close()
         if daemon.is_restarting:
@@ -113,22 +113,24 @@ def _run(settings: config.Config, path: str | None, options: Mapping[str, Any]) 
     return status
 
 
-def _turn(reactor: Reactor, service: Service) -> int:
+def _turn(reactor: Reactor, service: Service, daemon: Daemon) -> int:
     """Run the loop to its end; return the exit status.
 
     A mistake of ours is left to the next daemon with everything else, as SIGKILL leaves it. Where
     this one has made it at once, that may be for what it was left: clients are told then, and the
-    next one begins afresh.
+    next one begins afresh. They are told as well where it was to end: after a stop there is none.
     """
     begun_ns = reactor.now_ns()
     try:
         reactor.run()
     except Exception:
-        is_left = service.is_kept and reactor.now_ns() - begun_ns >= _PROVEN_NS
+        is_proven = reactor.now_ns() - begun_ns >= _PROVEN_NS
+        is_left = service.is_kept and is_proven and not daemon.is_ending
         log.exception("ended by a mistake; %s", "the next goes on" if is_left else "all is let go")
         if is_left:
             sys.stderr.flush()
             os._exit(1)
+        daemon.is_restarting = False
         return 1
     return 0
 
@@ -178,7 +180,8 @@ class Daemon:
         self._reactor = reactor
         self._service = service
         self._instance = service.instance
-        self._is_ending = False
+        self.is_ending = False
+        """Whether it has been told to end, by a stop or a restart."""
         self.is_restarting = False
         """Whether another daemon goes on; set when this one has been told to end."""
         self._listener: Listener | None = None
@@ -228,10 +231,10 @@ class Daemon:
 
     def asked_to_end(self, number: int) -> None:
         """End at a signal; asked twice, do not ask the service manager what it is for."""
-        if self._is_ending:
+        if self.is_ending:
             self._reactor.stop()
             return
-        self._is_ending = True
+        self.is_ending = True
         self._service.ask_whether_restart(self._reactor, self._end)
 
     def _end(self, is_restart: bool) -> None:

@@ -74,8 +74,8 @@ class Reactor:
 
     def watch(self, fd: int, callback: Callable[[int], None], events: int = READABLE) -> None:
         """Call back with the events whenever the fd has any of them (or hangs up)."""
-        self._callbacks[fd] = callback
         self._epoll.register(fd, events)
+        self._callbacks[fd] = callback
 
     def watch_first(self, fd: int, callback: Callable[[int], None]) -> None:
         """Call back whenever the fd is readable, before those of `watch`."""

@@ -38,6 +38,18 @@ class LateMistakenDaemon(MistakenDaemon):
     first = f"{MistakenDaemon.first}; import captured.main; captured.main._PROVEN_NS = 0"
 
 
+class DaemonThatCannotAsk(BareDaemon):
+    """A daemon that makes a mistake when it is told to end, and counts as having run for long."""
+
+    first = (
+        "from captured import main; from captured.handover import stop; main._PROVEN_NS = 0; "
+        "stop.StopQuestion.__init__ = lambda *_: 1 / 0"
+    )
+
+    def _command(self) -> list[str]:
+        return bare_command(self.first)
+
+
 @pytest.fixture
 def manager(tmp_path: Path) -> Iterator[Manager]:
     made = Manager(tmp_path)
@@ -191,6 +203,20 @@ def test_a_mistake_soon_after_the_start_leaves_nothing_to_make_it_again(manager:
         stream = client.stream()
         next(stream).release()
         assert daemon.end(signal.SIGHUP) == 1
+        with pytest.raises(library.CaptureLostError, match="stopping"):
+            list(stream)
+    manager.hear()
+    assert manager.store == {}
+
+
+@pytest.mark.slow
+def test_a_mistake_while_ending_is_a_stop_for_clients_and_manager(manager: Manager) -> None:
+    manager.kind = DaemonThatCannotAsk
+    with manager.start(*PATTERN) as daemon, library.connect(str(manager.path)) as client:
+        stream = client.stream()
+        next(stream).release()
+        assert daemon.end(signal.SIGTERM) == 1
+        assert "ended by a mistake; all is let go" in daemon.log()
         with pytest.raises(library.CaptureLostError, match="stopping"):
             list(stream)
     manager.hear()

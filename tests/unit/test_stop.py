@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -170,6 +172,27 @@ def test_a_system_without_systemctl_means_stop(
     wait_for(reactor, answers)
     assert answers == [False]
     assert "systemctl: No such file or directory" in capsys.readouterr().err
+
+
+def _lack(*_: object, **__: object) -> None:
+    raise OSError(errno.EMFILE, "Too many open files")
+
+
+@pytest.mark.parametrize(
+    ("where", "what"), [(os, "pipe2"), (os, "posix_spawnp"), (VirtualReactor, "watch")]
+)
+def test_a_daemon_that_lacks_what_the_question_takes_means_stop(
+    reactor: VirtualReactor, systemctl: Callable[[str], None], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str], where: object, what: str,
+) -> None:  # fmt: skip
+    systemctl("echo 291 captured.service restart running")
+    with monkeypatch.context() as lacking:
+        lacking.setattr(where, what, _lack)
+        answers = ask(reactor)
+    assert answers == [False]
+    assert "so it is: systemctl: Too many open files" in capsys.readouterr().err
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
 
 
 def test_a_process_that_is_in_no_unit_means_stop(

@@ -51,30 +51,29 @@ class StopQuestion:
     """
 
     def __init__(self, reactor: Reactor, answered: Callable[[bool], None]) -> None:
-        """Ask; call back once with whether it is a restart."""
+        """Ask; call back once with whether it is a restart, at once where nobody can be asked."""
         self._reactor = reactor
         self._answered = answered
         self._text = b""
-        self._failure = ""
         self._unit = _our_unit()
-        read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._pipe = read
+        self._pid, self._pipe = 0, -1
+        self._timer: Timer = reactor.call_later(_PATIENCE_S, self._lose_patience)
+        self._failure = "" if self._unit else "this process is in no unit"
+        if self._unit:
+            try:
+                self._ask()
+            except OSError as error:
+                self._failure = f"systemctl: {error.strerror}"
+        if self._failure:
+            self._end()
+
+    def _ask(self) -> None:
+        self._pipe, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            self._pid = self._ask(write)
+            self._pid = _start(self._unit, write)
         finally:
             os.close(write)
-        self._timer: Timer = reactor.call_later(_PATIENCE_S, self._lose_patience)
-        reactor.watch(read, self._read)
-
-    def _ask(self, write: int) -> int:
-        if not self._unit:
-            self._failure = "this process is in no unit"
-            return 0
-        try:
-            return _start(self._unit, write)
-        except OSError as error:
-            self._failure = f"systemctl: {error.strerror}"
-            return 0
+        self._reactor.watch(self._pipe, self._read)
 
     def _read(self, events: int) -> None:
         try:
@@ -91,8 +90,9 @@ class StopQuestion:
 
     def _end(self) -> None:
         self._timer.cancel()
-        self._reactor.unwatch(self._pipe)
-        os.close(self._pipe)
+        if self._pipe >= 0:
+            self._reactor.unwatch(self._pipe)
+            os.close(self._pipe)
         status = _reap(self._pid) if self._pid else 0
         answer = self._text.decode(errors="replace").strip()
         is_for_restart = is_restart(answer, self._unit)
