@@ -8,7 +8,7 @@ import contextlib
 from capturectl.fourcc import fourcc_name
 from captured import log, notify
 from captured.config import Config
-from captured.main import Daemon, build_output
+from captured.main import build_daemon
 from captured.output import WritebackOutput
 from captured.reactor import Reactor
 from captured.service import Service
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def clean_up(settings: Config) -> int:
-    """Take off what was left attached, as every start does; return 0.
+    """Take off what was left attached, as every start does, and no more; return 0.
 
     Raises:
         CaptureError: There is nothing to capture with, so nothing that could be given back.
@@ -31,7 +31,7 @@ def clean_up(settings: Config) -> int:
         output = WritebackOutput(0, settings._replace(missing="end"), reactor)
         try:
             output.open()
-            output.start()
+            output.give_back()
         finally:
             output.close()
     return 0
@@ -60,7 +60,7 @@ def _settings_of(kept: OutputRecord) -> Config:
 
 def _go_on_and_end(service: Service, settings: Config) -> None:
     with Reactor() as reactor:
-        daemon = Daemon(build_output(settings, reactor, service), settings, reactor, service)
+        daemon = build_daemon(settings, reactor, service)
         try:
             daemon.go_on()
         finally:

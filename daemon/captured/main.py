@@ -91,8 +91,7 @@ def _run(settings: config.Config, path: str | None, options: Mapping[str, Any]) 
     with contextlib.ExitStack() as stack:
         service = stack.enter_context(contextlib.closing(Service(notify.receive())))
         reactor = stack.enter_context(Reactor())
-        output = build_output(settings, reactor, service)
-        daemon = Daemon(output, settings, reactor, service)
+        daemon = build_daemon(settings, reactor, service)
         try:
             reactor.handle_signals((signal.SIGTERM, signal.SIGINT), daemon.asked_to_end)
             _hear_sigterm()
@@ -135,7 +134,16 @@ def _turn(reactor: Reactor, service: Service, daemon: Daemon) -> int:
     return 0
 
 
-def build_output(
+def build_daemon(settings: config.Config, reactor: Reactor, service: Service) -> Daemon:
+    """Build all that the settings name; nothing is touched and nobody is served yet."""
+    with contextlib.ExitStack() as undo:
+        output = undo.enter_context(contextlib.closing(_build_output(settings, reactor, service)))
+        daemon = Daemon(output, settings, reactor, service)
+        undo.pop_all()
+    return daemon
+
+
+def _build_output(
     settings: config.Config, reactor: Reactor, service: Service
 ) -> WritebackOutput | PatternOutput:
     """Build what the settings name."""

@@ -102,6 +102,14 @@ class WritebackOutput:
         self._writeback.leave()
         self._try(self._writeback.prove)
 
+    def give_back(self) -> None:
+        """Clean up after a crash where nobody is going to capture, so that nothing need be proved.
+
+        Where another program is master, it is for that one to decide, which may be a daemon.
+        """
+        if self._writeback is not None:
+            self._clean_up(self._writeback)
+
     def _clean_up(self, source: WritebackSource) -> None:
         path, last = self.stream.card, self._last
         log.info("%s (%s): %s through %s", path, self.driver, last.name, last.writeback)

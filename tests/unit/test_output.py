@@ -178,6 +178,17 @@ def test_a_card_that_comes_before_the_start_is_no_news(make: Callable[..., World
     assert display.done == ["reconcile", "leave", "prove"]
 
 
+def test_what_gives_back_proves_nothing(make: Callable[..., World]) -> None:
+    world = make()
+    display = world.come()
+    world.output.give_back()
+    assert display.done == ["reconcile"]
+
+
+def test_without_a_card_there_is_nothing_to_give_back(make: Callable[..., World]) -> None:
+    make().output.give_back()
+
+
 def test_a_card_that_comes_later_is_cleaned_up_and_told_of_and_left_to_its_master(
     world: World,
 ) -> None:

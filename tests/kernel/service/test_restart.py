@@ -29,6 +29,7 @@ from tests.support.service import (
     take_back,
 )
 from tests.support.units import (
+    DAEMON,
     Crowd,
     KernelLog,
     Seen,
@@ -423,6 +424,36 @@ def test_a_daemon_that_is_stopped_before_its_loop_runs_ends_as_any_other(
     assert not kernel.is_attached()
     assert not kernel.is_active()
     assert "the daemon is stopping" in str(watcher.wait_for_error())
+
+
+@pytest.mark.slow
+def test_what_gives_a_display_back_takes_none_from_a_daemon_that_captures(
+    service: Service, scene: SceneProcess, watchers: Callable[..., list[Watcher]]
+) -> None:
+    (watcher,) = watchers(1)
+    with KernelLog() as log:
+        run("runuser", "-u", "captured", "--", DAEMON, "--give-back", cwd="/tmp")
+        assert log.modesets() == []
+    assert kernel.is_attached()
+    with library.connect(str(SOCKET), timeout=20) as client:
+        client.snapshot().release()
+    seen = watcher.finish()
+    assert (seen.error, seen.statistics["reconnected"]) == (None, 0)
+
+
+@pytest.mark.slow
+def test_a_restart_of_the_socket_leaves_the_display_to_the_next_daemon(
+    service: Service, scene: SceneProcess, watchers: Callable[..., list[Watcher]]
+) -> None:
+    (watcher,) = watchers(1)
+    buffers, pid = kernel.framebuffer_ids(), service.pid
+    with KernelLog() as log:
+        systemctl("restart", "captured.socket")
+        watcher.saw_gap()
+        assert service.pid != pid
+        assert kernel.framebuffer_ids() == buffers
+        assert log.modesets() == []
+    assert_went_on(watcher.finish())
 
 
 @pytest.mark.slow
