@@ -45,8 +45,12 @@ def give_back_kept() -> None:
     """
     try:
         with contextlib.closing(Service(notify.receive())) as service:
-            if service.estate is not None and service.estate.output is not None:
+            if service.estate is None:
+                return
+            if service.estate.output is not None:
                 _go_on_and_end(service, _settings_of(service.estate.output))
+            else:
+                service.estate.say_bye()
     except Exception:
         log.exception("the display stays as the former daemon left it")
 

@@ -14,7 +14,7 @@ import pytest
 import capturectl as library
 from capturectl import protocol
 from tests.support.manager import Manager
-from tests.support.processes import BareDaemon, bare_command, capturectl, wait_until
+from tests.support.processes import BareDaemon, Lost, bare_command, capturectl, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -181,6 +181,26 @@ def test_a_stop_leaves_nothing_with_the_manager(manager: Manager) -> None:
             list(stream)
     manager.hear()
     assert manager.store == {}
+
+
+@pytest.mark.slow
+def test_a_start_with_wrong_settings_says_goodbye_where_nothing_was_attached(
+    manager: Manager,
+) -> None:
+    first = manager.start(*PATTERN)
+    with first, library.connect(str(manager.path)) as client, client.stream(timeout=10) as stream:
+        next(stream).release()
+        with library.connect(str(manager.path)) as idle:
+            wait_until(lambda: "client-2" in (manager.hear() and manager.store), "both are kept")
+            killed(first)
+            with pytest.raises(Lost, match="captured ended with 2"):
+                manager.start("--pattern", "1x1")
+            with pytest.raises(library.CaptureLostError, match="stopping"):
+                list(stream)
+            with pytest.raises(library.CaptureLostError, match="stopping"):
+                idle.clients()
+    manager.hear()
+    assert not any(name.startswith("client-") for name in manager.store)
 
 
 @pytest.mark.slow

@@ -8,6 +8,9 @@ import contextlib
 import os
 import stat
 
+from capturectl import protocol
+from capturectl.errors import CaptureError
+from capturectl.transport import Transport
 from captured import log
 from captured.handover.keeper import CARD, CLIENT, STATE
 from captured.handover.records import OutputRecord, SessionRecord
@@ -69,6 +72,19 @@ class Estate:
                 cell.clear()  # it hung up meanwhile, or was never stored
                 continue
             yield row, record, connection
+
+    def say_bye(self) -> None:
+        """Take leave of the clients, whom nobody goes on with, and let go of the rest."""
+        bye = protocol.BYE.pack(protocol.Bye(protocol.ByeReason.SHUTDOWN))
+        for _, record, connection in self.take_clients():
+            sock = socket.socket(fileno=connection.detach())
+            sock.setblocking(False)
+            transport = Transport(sock)
+            with contextlib.suppress(OSError, CaptureError):  # it has left, or does not read
+                transport.send(bye)
+            transport.hang_up()
+            self._notifier.forget(f"{CLIENT}{record.number}")
+        self.close()
 
     def close(self) -> None:
         """Let go of what nobody took. Twice is fine."""
