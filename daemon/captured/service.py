@@ -50,7 +50,10 @@ class Service:
 
     @property
     def is_kept(self) -> bool:
-        """Whether a next daemon could go on where this one stops."""
+        """Whether a next daemon may go on where this one stops.
+
+        Decision 0016: that the unit lets the manager keep nothing cannot be seen.
+        """
         return self._keeper is not None
 
     def take_socket(self) -> OwnedFd | None:
