@@ -7,10 +7,7 @@ CI of client programs, and for benchmarks. What a capture costs does not depend 
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import fcntl
-import mmap
 import os
 import select
 import struct
@@ -22,6 +19,7 @@ from capturectl.fd import OwnedFd
 from capturectl.fourcc import MODIFIER_LINEAR, fourcc_code
 from capturectl.protocol import Source as SourceKind
 from captured.capture.source import Geometry, Plane
+from captured.memfd import SEALS, make_memory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,9 +36,6 @@ SMALLEST = (BIT * BITS, 2 * (BIT + BOX))
 _LARGEST = 16384
 _FASTEST_MHZ = 1_000_000
 
-_F_ADD_SEALS = 1033
-_F_SEAL_SEAL, _F_SEAL_SHRINK, _F_SEAL_GROW, _F_SEAL_FUTURE_WRITE = 1, 2, 4, 16
-_SEALS = _F_SEAL_SHRINK | _F_SEAL_GROW | _F_SEAL_FUTURE_WRITE | _F_SEAL_SEAL
 _TFD_FLAGS = os.O_NONBLOCK | os.O_CLOEXEC
 _TFD_TIMER_ABSTIME = 1
 _PIXEL = 4
@@ -112,7 +107,6 @@ class PatternMemory:
     """One picture in a memfd, which its receivers can read and never write.
 
     Ownership: owns the memfd and the mapping.
-    Kernel: F_SEAL_FUTURE_WRITE leaves the mapping that we have and forbids all later ones.
     """
 
     takes_fences = False
@@ -126,7 +120,7 @@ class PatternMemory:
         self._width, self._height = geometry.width, geometry.height
         self._pitch = geometry.width * _PIXEL
         self.size = self._pitch * geometry.height
-        memfd, self._map = _make_memory(self.size)
+        memfd, self._map = make_memory("pattern", self.size, SEALS)
         self.planes = (Plane(memfd, self._pitch, 0),)
         self._bars = _row_of_bars(self._width)
         for _ in range(self._height):  # a whole picture at once would stay in the heap
@@ -177,21 +171,6 @@ class PatternMemory:
         self._map.close()
         for plane in self.planes:
             plane.dmabuf.close()
-
-
-def _make_memory(size: int) -> tuple[OwnedFd, mmap.mmap]:
-    """Make a memfd, and the only mapping through which it can be written.
-
-    Ownership: the caller owns both.
-    """
-    with contextlib.ExitStack() as undo:
-        memfd = OwnedFd(os.memfd_create("pattern", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "memfd")
-        undo.enter_context(memfd)
-        os.ftruncate(memfd.fileno(), size)
-        memory = undo.enter_context(mmap.mmap(memfd.fileno(), size))
-        fcntl.fcntl(memfd.fileno(), _F_ADD_SEALS, _SEALS)
-        undo.pop_all()
-    return memfd, memory
 
 
 class PatternFence:

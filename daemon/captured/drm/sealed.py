@@ -13,6 +13,7 @@ from capturectl.fourcc import pixel_format
 from captured.drm import libdrm, uapi
 from captured.drm.framebuffer import Framebuffer, Layout
 from captured.drm.ids import FbId, GemHandle
+from captured.memfd import SEALS, add_seals, make_memory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,13 +47,12 @@ class SealedFramebuffer(Framebuffer):
         self.size = -(-self.pitch * height // mmap.PAGESIZE) * mmap.PAGESIZE
         self._card = card
         self.fb_id, self._gem_handle = FbId(0), GemHandle(0)
-        self.memfd, self.memory = _make_memory(self.size)
+        self.memfd, self.memory = make_memory("capture", self.size, fcntl.F_SEAL_SHRINK)
         try:
             self._gem_handle = _import(card, self.memfd, self.size)
             layout = Layout(self._gem_handle, self.pitch, 0)
             super().__init__(card, width, height, fourcc, (layout,))
-            seals = fcntl.F_SEAL_GROW | _F_SEAL_FUTURE_WRITE | fcntl.F_SEAL_SEAL
-            fcntl.fcntl(self.memfd.fileno(), fcntl.F_ADD_SEALS, seals)
+            add_seals(self.memfd, SEALS)
         except BaseException:
             self.close()
             raise
@@ -76,25 +76,6 @@ class SealedFramebuffer(Framebuffer):
         finally:
             self.memory.close()
             self.memfd.close()
-
-
-_F_SEAL_FUTURE_WRITE = 0x10
-
-
-def _make_memory(size: int) -> tuple[OwnedFd, mmap.mmap]:
-    """Make a memfd, and the mapping through which we alone can write to it once it is sealed.
-
-    Ownership: the caller owns both.
-    """
-    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
-    memfd = OwnedFd(os.memfd_create("capture", flags), "memfd")
-    try:
-        os.ftruncate(memfd.fileno(), size)
-        fcntl.fcntl(memfd.fileno(), fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
-        return memfd, mmap.mmap(memfd.fileno(), size)
-    except BaseException:
-        memfd.close()
-        raise
 
 
 def _import(card: Card, memfd: OwnedFd, size: int) -> GemHandle:
