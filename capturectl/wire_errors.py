@@ -36,6 +36,11 @@ _BY_WORD = {
 _BY_CODE: dict[int, type[errors.CaptureError]] = dict(_CLASSES)
 
 
+def words_of(error: errors.CaptureError | None) -> dict[str, str]:
+    """Return code, reason and hint; all empty where nothing is wrong."""
+    return error.as_dict() if error else {"code": "", "reason": "", "hint": ""}
+
+
 def to_message(error: errors.CaptureError, *, fatal: bool = False) -> Error:
     """Return the ERROR that says the same."""
     code = _BY_WORD.get(error.code)

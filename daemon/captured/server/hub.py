@@ -8,6 +8,7 @@ import gc
 from capturectl import protocol
 from capturectl.errors import CaptureError, CaptureLostError, NoOutputError, NotAllowedError
 from capturectl.typed import cast
+from capturectl.wire_errors import words_of
 from captured import log
 from captured.server.access import Access
 from captured.server.keeper import NoKeeper
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from captured.server.stream import Stream
 
 
-_NO_ERROR = {"code": "", "reason": "", "hint": ""}
 Kind = protocol.EventKind
 
 
@@ -144,7 +144,7 @@ class Hub:
         self.on_change()
         if not self._watchers:
             return
-        words = error.as_dict() if error else _NO_ERROR
+        words = words_of(error)
         message = self._event(kind, words, session, stream, sequence)
         for watcher in tuple(self._watchers):
             watcher.send_event(message)

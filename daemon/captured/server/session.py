@@ -440,9 +440,9 @@ class Session:
 
     def send_state(self, stream: Stream, problem: CaptureError | None) -> None:
         """Tell the client that frames of a stream stop for a while, or are back."""
-        error = problem.as_dict() if problem else {"code": "", "reason": "", "hint": ""}
+        words = wire_errors.words_of(problem)
         body = protocol.StateChange(
-            state_of(problem), error["code"], error["reason"], error["hint"]
+            state_of(problem), words["code"], words["reason"], words["hint"]
         )
         self.send(protocol.STATE.pack(body, stream=stream.stream_id))
 

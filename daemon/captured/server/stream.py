@@ -14,6 +14,7 @@ from capturectl.errors import (
 )
 from capturectl.fourcc import MODIFIER_LINEAR, fourcc_name
 from capturectl.typed import NamedTuple
+from capturectl.wire_errors import words_of
 from captured import log
 from captured.capture.pool import SlotState
 from captured.server.keeper import KNOWN, LENT, UNKNOWN
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 _RECEIPT = struct.Struct("<IQII")
 RECEIPT_SIZE = _RECEIPT.size
 _pack_frame = protocol.FRAME.layout.pack_into
-_NO_ERROR = {"code": "", "reason": "", "hint": ""}
 
 
 def receipt_of(stream_id: int, sequence: int, buffer: int, generation: int) -> bytes:
@@ -151,7 +151,7 @@ class Stream:
             name=look.name,
             card=self.card,
             writeback=look.writeback,
-            **(problem.as_dict() if problem else _NO_ERROR),
+            **words_of(problem),
             clones=" ".join(look.clones),
         )
 
@@ -283,7 +283,7 @@ def _engine_status(engine: Engine, now_ns: int) -> protocol.EngineStatus:
     counts, pool, error = engine.statistics(), engine.pool, engine.last_error
     taken, sent = engine.timings.commit_to_fence(), engine.timings.fence_to_sent()
     engine.retired.reap()
-    words = error.as_dict() if error else _NO_ERROR
+    words = words_of(error)
     return protocol.EngineStatus(
         state=_engine_state(engine),
         subscribers=engine.subscriber_count,
