@@ -59,8 +59,8 @@ class Estate:
         """Give the card's open file away."""
         return self._fds.pop(CARD)
 
-    def take_clients(self) -> Iterator[tuple[int, SessionRecord, OwnedFd]]:
-        """Give each client's row, record and socket away."""
+    def take_clients(self) -> Iterator[tuple[int, SessionRecord, socket.socket]]:
+        """Give each client's row, record and socket away; it does not block."""
         for row in range(ROWS):
             cell = self.state.session(row)
             if not (content := cell.load()):
@@ -71,14 +71,14 @@ class Estate:
             except (ValueError, KeyError):
                 cell.clear()  # it hung up meanwhile, or was never stored
                 continue
-            yield row, record, connection
+            sock = socket.socket(fileno=connection.detach())
+            sock.setblocking(False)
+            yield row, record, sock
 
     def say_bye(self) -> None:
         """Take leave of the clients, whom nobody goes on with, and let go of the rest."""
         bye = protocol.BYE.pack(protocol.Bye(protocol.ByeReason.SHUTDOWN))
-        for _, record, connection in self.take_clients():
-            sock = socket.socket(fileno=connection.detach())
-            sock.setblocking(False)
+        for _, record, sock in self.take_clients():
             transport = Transport(sock)
             with contextlib.suppress(OSError, CaptureError):  # it has left, or does not read
                 transport.send(bye)

@@ -9,8 +9,6 @@ and a RELEASE of what is not lent, of that time, is no mistake of the client's.
 
 from __future__ import annotations
 
-import _socket as socket  # as in capturectl.transport
-
 from capturectl import protocol
 from capturectl.transport import Transport
 from capturectl.typed import NamedTuple
@@ -24,7 +22,8 @@ from captured.server.subscription import Subscription
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from capturectl.fd import OwnedFd
+    import _socket as socket  # as in capturectl.transport
+
     from captured.capture.pool import Slot
     from captured.handover.records import SessionRecord, Wish
     from captured.handover.state import State
@@ -66,16 +65,14 @@ class Revival:
         wanted = [s.gap_ns for s in self._waiting if not s.is_paused]
         return min(wanted, default=-1)
 
-    def revive(self, record: SessionRecord, row: int, connection: OwnedFd) -> None:
+    def revive(self, record: SessionRecord, row: int, sock: socket.socket) -> None:
         """Make a client's session anew.
 
         Args:
             record: What was written down of it.
             row: Where that was; the keeper must know by now.
-            connection: Its socket, owned from here on.
+            sock: Its socket, which does not block, owned from here on.
         """
-        sock = socket.socket(fileno=connection.detach())
-        sock.setblocking(False)
         session = Session(Transport(sock), peer_of(sock), self._hub, record.number)
         if not record.is_greeted:
             return  # its HELLO is still to come

@@ -71,9 +71,9 @@ def succeed(estate: Estate, output: Output, hub: Hub, keeper: Keeper) -> bool:
     if pool is None:
         keeper.detached()
         output.start()
-    for row, record, connection in estate.take_clients():
+    for row, record, sock in estate.take_clients():
         keeper.adopt(record.number, row)
-        revival.revive(record, row, connection)
+        revival.revive(record, row, sock)
     gap = _measure(state, pool, revival.gap_ns, hub.reactor.now_ns())
     engine.note_missed(gap.frames)
     if pool is not None:
