@@ -216,31 +216,29 @@ def test_a_mistake_in_the_loop_is_no_more_than_a_gap(manager: Manager) -> None:
             assert client.statistics().reconnected == 0
 
 
-@pytest.mark.slow
-def test_a_mistake_soon_after_the_start_leaves_nothing_to_make_it_again(manager: Manager) -> None:
-    manager.kind = MistakenDaemon
+def assert_all_is_let_go(manager: Manager, number: signal.Signals) -> None:
+    """A signal ends the daemon by a mistake: the client hears BYE, and nothing is kept."""
     with manager.start(*PATTERN) as daemon, library.connect(str(manager.path)) as client:
         stream = client.stream()
         next(stream).release()
-        assert daemon.end(signal.SIGHUP) == 1
-        with pytest.raises(library.CaptureLostError, match="stopping"):
-            list(stream)
-    manager.hear()
-    assert manager.store == {}
-
-
-@pytest.mark.slow
-def test_a_mistake_while_ending_is_a_stop_for_clients_and_manager(manager: Manager) -> None:
-    manager.kind = DaemonThatCannotAsk
-    with manager.start(*PATTERN) as daemon, library.connect(str(manager.path)) as client:
-        stream = client.stream()
-        next(stream).release()
-        assert daemon.end(signal.SIGTERM) == 1
+        assert daemon.end(number) == 1
         assert "ended by a mistake; all is let go" in daemon.log()
         with pytest.raises(library.CaptureLostError, match="stopping"):
             list(stream)
     manager.hear()
     assert manager.store == {}
+
+
+@pytest.mark.slow
+def test_a_mistake_soon_after_the_start_leaves_nothing_to_make_it_again(manager: Manager) -> None:
+    manager.kind = MistakenDaemon
+    assert_all_is_let_go(manager, signal.SIGHUP)
+
+
+@pytest.mark.slow
+def test_a_mistake_while_ending_is_a_stop_for_clients_and_manager(manager: Manager) -> None:
+    manager.kind = DaemonThatCannotAsk
+    assert_all_is_let_go(manager, signal.SIGTERM)
 
 
 @pytest.mark.slow

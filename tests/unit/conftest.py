@@ -10,10 +10,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.answering_daemon import AnsweringDaemon
+from tests.support.fakes import VirtualReactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+
+@pytest.fixture
+def reactor() -> Iterator[VirtualReactor]:
+    """A loop with a time of its own."""
+    made = VirtualReactor()
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ import pytest
 
 from capturectl.fd import OwnedFd
 from captured.backlog import Backlog
-from tests.support.fakes import VirtualReactor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from captured.notify import Holder
+    from tests.support.fakes import VirtualReactor
 
 FULL, TOO_MANY_FDS = errno.EAGAIN, errno.ETOOMANYREFS
 
@@ -38,13 +38,6 @@ class Manager:
         if refusal:
             raise OSError(refusal, os.strerror(refusal))
         self.heard.append(text)
-
-
-@pytest.fixture
-def reactor() -> Iterator[VirtualReactor]:
-    made = VirtualReactor()
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -13,12 +13,13 @@ import pytest
 from capturectl.fd import OwnedFd
 from captured import notify
 from captured.notify import Notifier, Watchdog, receive
-from tests.support.fakes import VirtualReactor
 from tests.support.fds import open_fds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.support.fakes import VirtualReactor
 
 
 class Ear:
@@ -51,13 +52,6 @@ def ear(tmp_path: Path) -> Iterator[Ear]:
 @pytest.fixture
 def notifier(ear: Ear) -> Iterator[Notifier]:
     made = Notifier(ear.socket.getsockname())
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def reactor() -> Iterator[VirtualReactor]:
-    made = VirtualReactor()
     yield made
     made.close()
 

@@ -12,11 +12,12 @@ import pytest
 from captured.handover import stop
 from captured.notify import Received
 from captured.service import Service, StatusLine
-from tests.support.fakes import VirtualReactor
 from tests.support.processes import PROJECT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+
+    from tests.support.fakes import VirtualReactor
 
 
 class Board:
@@ -31,13 +32,6 @@ class Board:
 
     def describe(self) -> str:
         return self.text
-
-
-@pytest.fixture
-def reactor() -> Iterator[VirtualReactor]:
-    made = VirtualReactor()
-    yield made
-    made.close()
 
 
 @pytest.fixture

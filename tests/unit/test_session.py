@@ -1107,12 +1107,18 @@ def keep_former_buffers(world: World, uid: int, monkeypatch: pytest.MonkeyPatch)
     return known
 
 
-def test_a_user_who_keeps_former_buffers_gets_no_new_ones_and_nobody_else_pays(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def keep_too_many(world: World, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Let the user learn more former buffers than a pool has; return how many."""
     kept = 0
     while kept <= POOL_SIZE:
         kept += keep_former_buffers(world, USER, monkeypatch)
+    return kept
+
+
+def test_a_user_who_keeps_former_buffers_gets_no_new_ones_and_nobody_else_pays(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = keep_too_many(world, monkeypatch)
     error = only(world.ask(greeted(world), subscribe()), "ERROR")
     assert (error.body.code, error.body.word) == (ErrorCode.CAPACITY, "capacity")
     assert f"user {USER} keep {kept} former buffers" in error.body.reason
@@ -1124,9 +1130,7 @@ def test_a_user_who_keeps_former_buffers_gets_no_new_ones_and_nobody_else_pays(
 def test_a_user_who_has_closed_former_buffers_is_served_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = 0
-    while kept <= POOL_SIZE:
-        kept += keep_former_buffers(world, USER, monkeypatch)
+    keep_too_many(world, monkeypatch)
     monkeypatch.setattr(retired, "_references", lambda fd: 1)
     client = greeted(world)
     world.ask(client, subscribe())

@@ -15,15 +15,8 @@ from tests.support.fakes import VirtualReactor
 from tests.support.processes import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
-
-
-@pytest.fixture
-def reactor() -> Iterator[VirtualReactor]:
-    made = VirtualReactor()
-    yield made
-    made.close()
 
 
 @pytest.fixture
