@@ -164,10 +164,10 @@ class Daemon:
         for session in self.hub.sessions.values():
             self.reactor.unwatch(session.fileno())
             session._transport.close()
-        for job in self.engine._jobs:
-            assert job.fence is not None
-            self.reactor.unwatch(job.fence.fileno())
-            job.fence.close()
+        for _, _, fence in self.source.jobs:
+            if not fence.is_closed:
+                self.reactor.unwatch(fence.fileno())
+                fence.close()
         self.reactor._timers.clear()
         self.hub.sessions.clear()
         self.state.close()
