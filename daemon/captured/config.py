@@ -9,7 +9,6 @@ from capturectl.errors import UsageError
 from capturectl.fourcc import fourcc_code
 from capturectl.protocol import DEFAULT_SOCKET
 from capturectl.typed import Any, NamedTuple
-from captured.capture.pattern import parse_geometry
 from captured.server.access import gid_of, parse_rules
 from captured.settings import SETTINGS
 
@@ -93,7 +92,10 @@ def read(path: str | None, overrides: Mapping[str, Any], *, is_once: bool = Fals
             origins[name] = origin
     config = Config(**values)
     _check_by("allow", parse_rules, config.allow, origins)
-    _check_by("pattern", parse_geometry, config.pattern, origins)
+    if config.pattern:
+        from captured.capture.pattern import parse_geometry  # a display has no need of it
+
+        _check_by("pattern", parse_geometry, config.pattern, origins)
     return Loaded(config, origins)
 
 

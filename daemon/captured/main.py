@@ -14,7 +14,6 @@ from capturectl.errors import CaptureBusyError, CaptureError
 from capturectl.version import VERSION
 from capturectl.wire_errors import to_message
 from captured import config, log, notify
-from captured.output import PatternOutput, WritebackOutput
 from captured.reactor import Reactor
 from captured.reload import Reloader
 from captured.server.access import Access, parse_rules
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
     from capturectl.transport import Transport
     from captured.drm.card import Card
     from captured.handover.estate import Estate
+    from captured.output import WritebackOutput
+    from captured.patternoutput import PatternOutput
     from captured.server.peer import Peer
 
 
@@ -146,11 +147,15 @@ def build_daemon(settings: config.Config, reactor: Reactor, service: Service) ->
 def _build_output(
     settings: config.Config, reactor: Reactor, service: Service
 ) -> WritebackOutput | PatternOutput:
-    """Build what the settings name."""
+    """Build what the settings name; only what that needs is loaded."""
     if settings.pattern:
+        from captured.patternoutput import PatternOutput
+
         return PatternOutput(_STREAM, settings, reactor)
     if service.notifier and not settings.missing:
         settings = settings._replace(missing="wait")
+    from captured.output import WritebackOutput
+
     output = WritebackOutput(_STREAM, settings, reactor)
     try:
         output.open(_kept_card(settings, service.estate))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One captured output, put together: source, engine, and the stream that clients see."""
+"""A display as an output, put together: card, source, engine, and the stream that clients see."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from capturectl.protocol import EventKind
 from captured import keepsake, log
 from captured.capture.engine import Engine, Settings
 from captured.capture.pacing import Pace, Policy, policy_of
-from captured.capture.pattern import PatternSource, parse_geometry
 from captured.capture.replaceable import ReplaceableSource, is_gone
 from captured.capture.source import Geometry
 from captured.cards import no_card
@@ -38,9 +37,6 @@ if TYPE_CHECKING:
     from captured.handover.keeper import Keepsake
     from captured.handover.records import OutputRecord
     from captured.reactor import Reactor
-
-
-_PATTERN_NAME = "Pattern-1"
 
 
 class WritebackOutput:
@@ -68,7 +64,7 @@ class WritebackOutput:
         source = ReplaceableSource(WritebackSource.kind, no_card(), self._watch.card_died)
         self._source = source
         self._engine = Engine(
-            settings.output, source, reactor, _engine_settings(settings), Policy()
+            settings.output, source, reactor, Settings(settings.buffers, settings.linger), Policy()
         )
         self.stream = Stream(
             stream_id, self._engine, source.kind, "", self.look, self._fourcc, self._planes,
@@ -208,7 +204,7 @@ class WritebackOutput:
         shape = self._engine.geometry or (
             mode and _geometry(mode.width, mode.height, mode.refresh_mhz)
         )
-        return f"{card} {self._last.name} {_shape(shape) if shape else 'off'}"
+        return f"{card} {self._last.name} {shape or 'off'}"
 
     # -- from one daemon to the next ----------------------------------------------------------
 
@@ -294,57 +290,6 @@ class WritebackOutput:
         self._watch.close()
 
 
-class PatternOutput:
-    """The test picture, as an output. Open until `close()`; owns its engine."""
-
-    def __init__(self, stream_id: int, settings: Config, reactor: Reactor) -> None:
-        """Build it.
-
-        Raises:
-            UsageError: The setting is no geometry.
-        """
-        self.driver = "pattern"
-        self._geometry = parse_geometry(settings.pattern)
-        source = PatternSource(self._geometry)
-        self._engine = Engine(_PATTERN_NAME, source, reactor, _engine_settings(settings), Policy())
-        self.stream = Stream(
-            stream_id, self._engine, source.kind, "", self.look, lambda: self._geometry.fourcc
-        )
-
-    def start(self) -> None:
-        """Nothing is in its way."""
-        log.info("pattern: %dx%d, no display involved", *self._geometry[:2])
-
-    def look(self) -> OutputLook:
-        """Say how it is, which is always the same."""
-        geometry = self._geometry
-        return OutputLook(_PATTERN_NAME, 0, 0, "", geometry, (geometry.fourcc,), None)
-
-    def summary(self) -> str:
-        """Say in a few words what is captured."""
-        return f"pattern {_shape(self._geometry)}"
-
-    def keep(self) -> Keepsake | None:
-        """Nothing: its memory can be mapped for drawing only once."""
-        return None
-
-    def adopt(self, record: OutputRecord) -> Pool:
-        """Refuse; nothing was kept."""
-        raise CaptureLostError(f"{record.name} is another output")
-
-    def hand_over(self) -> None:
-        """End it: the next daemon makes its own."""
-        self._engine.close()
-
-    def close(self) -> None:
-        """End it. Twice is fine."""
-        self._engine.close()
-
-
-def _engine_settings(settings: Config) -> Settings:
-    return Settings(settings.buffers, settings.linger, protocol.LEASE_MS / 1000)
-
-
 def _policy(driver: str, settings: Config) -> Policy:
     policy = policy_of(driver)
     if settings.settle is not None:
@@ -358,10 +303,6 @@ def _plane_status(shown: ShownPlane) -> protocol.PlaneStatus:
     return protocol.PlaneStatus(
         plane.plane_id, plane.fb_id, shown.fourcc, *where, plane.plane_type, shown.maker
     )
-
-
-def _shape(geometry: Geometry) -> str:
-    return f"{geometry.width}x{geometry.height}@{geometry.refresh_mhz / 1000:.4g}"
 
 
 def _geometry(width: int, height: int, refresh_mhz: int) -> Geometry:

@@ -10,8 +10,7 @@ from capturectl.protocol import DEFAULT_SOCKET
 from capturectl.typed import Any, NamedTuple
 from captured import log
 from captured.capture.pool import MAXIMUM, MINIMUM
-from captured.drm.mode import parse_wish
-from captured.drm.modeset import is_wish
+from captured.drm.modewish import is_wish, parse_wish
 from captured.server.access import allow_from_text, is_allow
 
 TYPE_CHECKING = False

@@ -14,25 +14,36 @@ HEAVY = {
 }  # fmt: skip
 CODE = """
 import sys
-sys.path[:0] = sys.argv[1:]
+sys.path[:0] = sys.argv[2:]
 import captured.main
+__import__(sys.argv[1])
 print(*sys.modules)
 """
+DISPLAY, PATTERN = "captured.output", "captured.patternoutput"
 
 
-def loaded() -> set[str]:
-    """Return the modules of a daemon that is about to read its settings."""
+def loaded(output: str) -> set[str]:
+    """Return the modules of a daemon that is about to capture an output of that module."""
     roots = [str(PROJECT), str(PROJECT / "daemon")]
     done = subprocess.run(
-        ["/usr/bin/python3", "-IS", "-c", CODE, *roots], stdout=subprocess.PIPE, text=True,
+        ["/usr/bin/python3", "-IS", "-c", CODE, output, *roots], stdout=subprocess.PIPE, text=True,
         check=True,
     )  # fmt: skip
     return set(done.stdout.split())
 
 
 def test_the_daemon_loads_nothing_heavy() -> None:
-    assert loaded() & HEAVY == set()
+    assert loaded(DISPLAY) & HEAVY == set()
+
+
+def test_the_daemon_of_a_display_loads_no_test_picture() -> None:
+    assert "captured.capture.pattern" not in loaded(DISPLAY)
+
+
+def test_the_daemon_of_the_test_picture_loads_no_libdrm() -> None:
+    assert "captured.drm.libdrm" not in loaded(PATTERN)
 
 
 def test_the_check_sees_what_the_daemon_does_load() -> None:
-    assert loaded() >= {"captured.main", "captured.drm.writeback", "ctypes", "_socket"}
+    assert loaded(DISPLAY) >= {"captured.main", "captured.drm.libdrm", "ctypes", "_socket"}
+    assert "captured.capture.pattern" in loaded(PATTERN)

@@ -9,7 +9,7 @@ from capturectl.errors import UsageError
 from captured import main
 from captured.config import Config
 from captured.notify import Notifier, Received
-from captured.output import PatternOutput
+from captured.patternoutput import PatternOutput
 from captured.service import Service
 from tests.support.fakes import VirtualReactor
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from capturectl.errors import CaptureUnsupportedError, OutputOffError
-from captured.drm.modeset import choose_mode, is_wish
+from captured.drm.modeset import choose_mode
 from captured.drm.route import Route, choose_route
 from tests.support import topology
 from tests.support.topology import FULL_HD
@@ -29,16 +29,6 @@ def dark(*modes: Mode) -> Route:
         (topology.crtc(0, active=False),),
     )
     return choose_route(found)
-
-
-@pytest.mark.parametrize("wish", ["keep", "preferred", "640x480", "640x480@60"])
-def test_a_wish_that_means_something_is_one(wish: str) -> None:
-    assert is_wish(wish)
-
-
-@pytest.mark.parametrize("wish", ["", "on", "Keep", "640*480"])
-def test_a_wish_that_means_nothing_is_none(wish: str) -> None:
-    assert not is_wish(wish)
 
 
 def test_a_display_that_is_to_stay_dark_is_off() -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 
 from capturectl.errors import CaptureError, OutputOffError
+from capturectl.protocol import LEASE_MS
 from capturectl.typed import NamedTuple
 from captured import log
 from captured.capture import troubles
@@ -40,7 +41,7 @@ class Settings(NamedTuple):
     pool_size: int = 6
     linger_s: float = 10.0
     """How long to stay attached after the last subscriber; attaching may flicker."""
-    lease_s: float = 0.25
+    lease_s: float = LEASE_MS / 1000
     """How long a client may hold a frame for sure."""
 
 

@@ -21,6 +21,9 @@ class Geometry(NamedTuple):
     fourcc: int
     modifier: int
 
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}@{self.refresh_mhz / 1000:.4g}"
+
 
 class Plane(NamedTuple):
     """One plane of a picture's memory."""

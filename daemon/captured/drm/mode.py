@@ -6,10 +6,6 @@ from __future__ import annotations
 from capturectl.typed import NamedTuple
 from captured.drm import uapi
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 
 class Mode(NamedTuple):
     """One display timing. Widths and heights in pixels, lines and the clock as in the kernel.
@@ -96,34 +92,3 @@ def unpack(data: bytes) -> Mode:
         ValueError: Fewer bytes than struct drm_mode_modeinfo has.
     """
     return from_uapi(uapi.ModeInfo.from_buffer_copy(data))
-
-
-class ModeWish(NamedTuple):
-    """A mode asked for as WxH or WxH@HZ."""
-
-    width: int
-    height: int
-    refresh_hz: float | None
-
-    def choose(self, modes: Iterable[Mode]) -> Mode | None:
-        """Return the first mode of that size, the one nearest to the rate if one was asked.
-
-        A rate matches within half a hertz.
-        """
-        sized = [mode for mode in modes if (mode.width, mode.height) == (self.width, self.height)]
-        wanted = self.refresh_hz
-        if wanted is None:
-            return sized[0] if sized else None
-        near = [mode for mode in sized if abs(mode.refresh_mhz / 1000 - wanted) <= 0.5]
-        return min(near, key=lambda mode: abs(mode.refresh_mhz / 1000 - wanted), default=None)
-
-
-def parse_wish(text: str) -> ModeWish | None:
-    """Read "WxH" or "WxH@HZ"; None when it is neither."""
-    import re  # few daemons are asked for a mode
-
-    match = re.fullmatch(r"(\d+)x(\d+)(?:@(\d+(?:\.\d+)?))?", text)
-    if match is None:
-        return None
-    width, height, refresh = match.groups()
-    return ModeWish(int(width), int(height), float(refresh) if refresh else None)

@@ -9,23 +9,16 @@ from captured.drm import uapi
 from captured.drm.atomic import AtomicReq
 from captured.drm.blob import Blob
 from captured.drm.framebuffer import DumbFramebuffer
-from captured.drm.mode import Mode, parse_wish
+from captured.drm.modewish import KEEP, parse_wish
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Self
 
     from captured.drm.card import Card
+    from captured.drm.mode import Mode
     from captured.drm.resources import Crtc, Plane, Resources
     from captured.drm.route import Route
-
-KEEP = "keep"
-PREFERRED = "preferred"
-
-
-def is_wish(text: str) -> bool:
-    """Whether the text is keep, preferred or WxH[@HZ]."""
-    return text in {KEEP, PREFERRED} or parse_wish(text) is not None
 
 
 def output_is_off(route: Route) -> OutputOffError:
@@ -46,7 +39,7 @@ def choose_mode(route: Route, wish: str) -> Mode:
 
     Args:
         route: Its display lists the modes, probed.
-        wish: As `is_wish` takes it.
+        wish: As `modewish.is_wish` takes it.
 
     Raises:
         OutputOffError: The wish is to keep it dark.
@@ -84,7 +77,7 @@ class LitOutput:
             card: The card, of which this file is master.
             resources: What is on it, with modes probed.
             route: The display and its CRTC.
-            wish: As `is_wish` takes it.
+            wish: As `modewish.is_wish` takes it.
 
         Raises:
             OutputOffError: The wish is to keep it dark.

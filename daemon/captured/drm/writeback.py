@@ -15,6 +15,7 @@ from captured.drm import modeset, proof, resources, route, vblank
 from captured.drm.atomic import AtomicReq
 from captured.drm.mastery import Mastery, master_hint, unless_gone
 from captured.drm.memory import DumbMemory, SealedMemory, WritebackMemory
+from captured.drm.modewish import KEEP
 from captured.drm.syncfile import SyncFile
 
 TYPE_CHECKING = False
@@ -67,7 +68,7 @@ class Wishes(NamedTuple):
     """The display connector; empty takes the first."""
     fourcc: int = 0
     """Pixel format; 0 takes the best that the connector can write."""
-    modeset: str = modeset.KEEP
+    modeset: str = KEEP
     """What to do with a dark display: keep, preferred, or WxH[@HZ]."""
     is_sealed: bool = False
     """Whether the memory is such that clients cannot write to it at all."""
@@ -143,7 +144,7 @@ class WritebackSource:
         found = resources.read_resources(self._card)
         way = self._choose(found, taken)
         problem: CaptureError | None = self._proved_problem
-        if not way.is_lit and self._wishes.modeset == modeset.KEEP:
+        if not way.is_lit and self._wishes.modeset == KEEP:
             problem = modeset.output_is_off(way)
         elif problem is None:
             problem = self._mastery.other_master()
@@ -240,7 +241,7 @@ class WritebackSource:
         """
         if self._attachment is not None:
             return self._look_again(self._attachment)
-        if self._wishes.modeset == modeset.KEEP:
+        if self._wishes.modeset == KEEP:
             self._check_lit()
         self._mastery.take()
         try:
