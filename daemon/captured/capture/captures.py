@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from capturectl.errors import CaptureError
-from capturectl.typed import NamedTuple, Protocol
+from capturectl.typed import Protocol
 from captured import log
 from captured.capture import troubles
 from captured.capture.alarm import Alarm
@@ -20,6 +20,8 @@ from captured.capture.underway import Underway
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from captured.capture.alarm import Clock
     from captured.capture.audience import Audience
     from captured.capture.holdings import Holdings
@@ -36,18 +38,6 @@ _READERS_RETRY_S = 0.005
 _FAILURES_LIMIT = 10
 _REFUSALS_LIMIT = 5
 """Commits that are refused, one after the other, though the output seems well."""
-
-
-class Counts(NamedTuple):
-    """What was done since the daemon, or the first of those that it goes on from, began."""
-
-    captured: int
-    missed: int
-    """Pictures that were asked for and did not come."""
-    lost: int
-    """Those of them whose fence never ended."""
-    revoked: int
-    """Leases taken back."""
 
 
 class Overseer(Protocol):
@@ -114,12 +104,12 @@ class Captures:
 
     # -- what there was -----------------------------------------------------------------------
 
-    def counts(self) -> Counts:
-        """Return what was done."""
-        return Counts(self.captured, self._missed, self._lost, self._revoked)
+    def counts(self) -> tuple[int, int, int, int]:
+        """Return how many were captured, missed, lost and revoked: see `engine.Statistics`."""
+        return self.captured, self._missed, self._lost, self._revoked
 
-    def resume(self, counts: Counts, number: int) -> None:
-        """Go on where a former daemon stopped, after its commit `number`."""
+    def resume(self, counts: Sequence[int], number: int) -> None:
+        """Go on where a former daemon stopped, with its counts, after its commit `number`."""
         self.captured, self._missed, self._lost, self._revoked = counts
         self.number = number
 

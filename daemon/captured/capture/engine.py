@@ -12,7 +12,7 @@ from captured import log
 from captured.capture import troubles
 from captured.capture.alarm import Alarm
 from captured.capture.audience import Audience, Picture
-from captured.capture.captures import Captures, Counts
+from captured.capture.captures import Captures
 from captured.capture.holdings import Holdings
 
 TYPE_CHECKING = False
@@ -368,8 +368,8 @@ class Engine:
             number: Of its last commit.
             generation: Of its pool.
         """
-        *counted, self._attached = counts
-        self._captures.resume(Counts(*counted), number)
+        self._attached = counts.attached
+        self._captures.resume(counts[:-1], number)
         self._holdings.generation = generation
 
     def note_missed(self, frames: int) -> None:
