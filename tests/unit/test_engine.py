@@ -1208,6 +1208,35 @@ def test_a_capture_that_ended_in_time_is_not_lost_later(
     assert subscriber.errors == []
 
 
+# -- a driver whose fences may end well though nothing was written -------------------------------
+
+SUSPICIOUS = POLICY._replace(proves_each=True)
+
+
+def test_a_capture_that_was_not_written_is_announced_to_nobody(
+    make: Callable[[FakeSource, Policy], Engine], clock: FakeClock, source: FakeSource
+) -> None:
+    engine = make(source, SUSPICIOUS)
+    subscriber = subscribed(engine, credits=4)
+    finish(clock, source)
+    assert subscriber.sequences == [1]
+    source.forgets_to_write = True
+    finish(clock, source)
+    assert subscriber.sequences == [1]
+    assert subscriber.states == ["out-of-step"]
+
+
+def test_a_source_that_comes_later_brings_its_driver_s_suspicion_along(
+    engine: Engine, clock: FakeClock, source: FakeSource
+) -> None:
+    subscriber = subscribed(engine, credits=4)
+    take_away(engine, source)
+    bring_back(engine, source, SUSPICIOUS)
+    source.forgets_to_write = True
+    finish(clock, source)
+    assert subscriber.sequences == []
+
+
 # -- a driver whose fence comes a vblank after the flip ------------------------------------------
 
 

@@ -101,6 +101,7 @@ class Captures:
         """Space captures as a driver needs it."""
         self._policy = policy
         self._depth = 2 if policy.pace is Pace.FLIP else 1
+        self._proves_each = policy.proves_each or self._depth > 1
 
     # -- what there was -----------------------------------------------------------------------
 
@@ -215,7 +216,7 @@ class Captures:
             now_ns = self._clock.now_ns()
         number = self.number + 1
         job = WritebackJob(number, slot)
-        if self.doubt.is_open or self._depth > 1:
+        if self.doubt.is_open or self._proves_each:
             slot.memory.poison()
         self.ledger.note_commit(slot, number, self._missed, self.captured, now_ns)
         try:
@@ -288,7 +289,7 @@ class Captures:
             self._pause.set_in(self._policy.settle_s)
         if status < 0:
             self._fail_job(job, status)
-        elif (not self.doubt.is_open and self._depth == 1) or self._is_proved(job):
+        elif not (self.doubt.is_open or self._proves_each) or self._is_proved(job):
             self._failures = self._refusals = 0
             self._publish(job)
         self.pump()

@@ -27,6 +27,9 @@ class Policy(NamedTuple):
     settle_s: float = 0.0
     """Pause between a fence and the next commit."""
     pace: Pace = Pace.FENCE
+    proves_each: bool = False
+    """Fences may end well though nothing was written: every capture has to prove that it was.
+    With `Pace.FLIP` each has to anyway."""
 
 
 _DEFAULT = Policy()
@@ -40,7 +43,19 @@ _POLICIES: dict[str, Policy] = {
     # Quirk(rcar-du): the fence signals one vblank after the flip (vsp1_dl.c,
     # vsp1_dlm_irq_frame_end reports the list that was active before), so that waiting for it
     # halves the rate. The job's flag lives in its display list: two under way are safe.
-    "rcar-du": Policy(pace=Pace.FLIP),
+    # A write that finds no display list to chain is dropped, and its fence ends well all the same
+    # (vsp1_wpf.c, wpf_configure_writeback_chain), whatever the pace.
+    "rcar-du": Policy(pace=Pace.FLIP, proves_each=True),
+    # Quirk(msm): the driver forgets "the" job when that of the last capture is cleaned up, which
+    # comes from a work queue after the fence (dpu_encoder_phys_wb.c,
+    # dpu_encoder_phys_wb_cleanup_wb_job). A commit that was prepared before is not kicked off
+    # then, or finds a null pointer. The pause is that of vkms, for the same reason, and costs no
+    # frame: the commit after a fence waits for the next vblank anyway.
+    # A write that takes longer than 84 ms ends well (_dpu_encoder_phys_wb_handle_wbdone_timeout).
+    "msm": Policy(settle_s=0.003, proves_each=True),
+    # Quirk(amdgpu): the fence ends when a frame's time has passed, in whole milliseconds, and not
+    # when the hardware says so (amdgpu_dm.c, dm_crtc_high_irq): the last rows may be missing.
+    "amdgpu": Policy(proves_each=True),
 }
 
 

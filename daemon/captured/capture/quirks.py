@@ -32,6 +32,7 @@ class Quirk(NamedTuple):
 
 
 _FALSE_SUCCESS = "a capture that failed may be reported as good, with an old picture"
+_PROVED = "captured looks at each picture, and hands none out that was not written from end to end"
 _NO_CLONES = "many of its versions do not let display and writeback share a CRTC"
 
 _QUIRKS: dict[str, tuple[Quirk, ...]] = {
@@ -45,11 +46,16 @@ _QUIRKS: dict[str, tuple[Quirk, ...]] = {
     ),
     "rcar-du": (
         Quirk(HALF_RATE, "its fence comes a vblank late", "captured keeps two captures under way"),
-        Quirk(FALSE_SUCCESS, _FALSE_SUCCESS, is_warning=True),
+        Quirk(FALSE_SUCCESS, _FALSE_SUCCESS, _PROVED, is_warning=True),
         Quirk(NO_CLONES, _NO_CLONES),
     ),
     "msm": (
-        Quirk(FALSE_SUCCESS, _FALSE_SUCCESS, is_warning=True),
+        Quirk(
+            LOSES,
+            "it loses a capture that follows another closely",
+            "captured pauses after each fence",
+        ),
+        Quirk(FALSE_SUCCESS, _FALSE_SUCCESS, _PROVED, is_warning=True),
         Quirk(
             FREEZES, "a compositor's flips may not show while the writeback is attached",
             is_warning=True,
@@ -64,6 +70,10 @@ _QUIRKS: dict[str, tuple[Quirk, ...]] = {
     "komeda": (Quirk(NO_CLONES, _NO_CLONES),),
     "amdgpu": (
         Quirk(NO_CLONES, _NO_CLONES),
+        Quirk(
+            FALSE_SUCCESS, "its fence goes by the clock, and may come before the last rows",
+            _PROVED,
+        ),
         Quirk(
             SLOW, "each capture waits for a whole frame in the interrupt handler", is_warning=True
         ),
