@@ -7,6 +7,7 @@ import errno
 import fcntl
 import mmap
 import os
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,10 +28,15 @@ F_SEAL_FUTURE_WRITE = 0x10
 @pytest.fixture
 def card(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCard]:
     """A card, on a machine with udmabuf."""
+    set_machine(monkeypatch, "x86_64")
     monkeypatch.setattr(sealed, "DEVICE", "/dev/null")
     monkeypatch.setattr(libdrm, "ioctl", lambda *_: os.memfd_create("udmabuf"))
     with FakeCard() as made:
         yield made
+
+
+def set_machine(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine=name))
 
 
 def is_empty(card: FakeCard) -> bool:
@@ -73,18 +79,34 @@ def test_memory_that_cannot_be_mapped_is_let_go(
     assert caught.value.errno == errno.ENOMEM
 
 
-def test_memory_that_the_card_does_not_take_is_let_go(card: FakeCard) -> None:
-    card.refusals["DRM_IOCTL_PRIME_FD_TO_HANDLE"] = errno.EINVAL
-    with pytest.raises(OSError, match="PRIME") as caught:
+@pytest.mark.parametrize("ioctl", ["PRIME_FD_TO_HANDLE", "MODE_ADDFB2"])
+def test_memory_that_the_driver_does_not_take_is_let_go_with_a_word(
+    card: FakeCard, ioctl: str
+) -> None:
+    card.refusals[f"DRM_IOCTL_{ioctl}"] = errno.EINVAL
+    with pytest.raises(CaptureUnsupportedError, match="card0 takes no sealed memory") as caught:
         SealedFramebuffer(card, 640, 480, XR24)
-    assert caught.value.errno == errno.EINVAL
+    assert caught.value.code == "no-udmabuf"
+    assert is_empty(card)
 
 
-def test_a_refused_framebuffer_gives_its_memory_back(card: FakeCard) -> None:
-    card.refusals["DRM_IOCTL_MODE_ADDFB2"] = errno.EINVAL
+def test_a_lack_of_memory_is_not_laid_to_the_driver(card: FakeCard) -> None:
+    card.refusals["DRM_IOCTL_MODE_ADDFB2"] = errno.ENOMEM
     with pytest.raises(OSError, match="ADDFB2") as caught:
         SealedFramebuffer(card, 640, 480, XR24)
-    assert caught.value.errno == errno.EINVAL
+    assert caught.value.errno == errno.ENOMEM
+    assert is_empty(card)
+
+
+@pytest.mark.parametrize("machine", ["aarch64", "armv7l", "riscv64", "mips64"])
+def test_where_dma_goes_past_the_caches_there_is_no_sealed_memory(
+    card: FakeCard, monkeypatch: pytest.MonkeyPatch, machine: str
+) -> None:
+    set_machine(monkeypatch, machine)
+    with pytest.raises(CaptureUnsupportedError, match=machine) as caught:
+        SealedFramebuffer(card, 640, 480, XR24)
+    assert caught.value.code == "no-udmabuf"
+    assert 'memory = "dumb"' in caught.value.hint
     assert is_empty(card)
 
 

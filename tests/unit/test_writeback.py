@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -90,6 +91,19 @@ def test_attaching_commits_the_attachment_alone(world: World) -> None:
     assert [(s.flags, s.objects) for s in world.card.submitted[-1:]] == [
         (ALLOW_MODESET, {31: {CRTC_ID: 50}})
     ]
+
+
+@pytest.mark.parametrize("step", ["attach", "prove"])
+def test_memory_that_would_show_torn_pictures_is_refused_before_the_display_is_disturbed(
+    start: Callable[..., World], monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    world = start(machine())
+    source = WritebackSource(world.card, FlipQueue(world.card), Wishes(is_sealed=True))
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine="aarch64"))
+    with pytest.raises(CaptureUnsupportedError) as caught:
+        getattr(source, step)()
+    assert caught.value.code == "no-udmabuf"
+    assert not world.card.submitted
 
 
 def test_detaching_takes_the_connector_off_and_gives_the_card_back(world: World) -> None:

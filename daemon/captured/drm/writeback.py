@@ -16,6 +16,7 @@ from captured.drm.atomic import AtomicReq
 from captured.drm.mastery import Mastery, master_hint, unless_gone
 from captured.drm.memory import DumbMemory, SealedMemory, WritebackMemory
 from captured.drm.modewish import KEEP
+from captured.drm.sealed import check_machine
 from captured.drm.syncfile import SyncFile
 
 TYPE_CHECKING = False
@@ -187,6 +188,7 @@ class WritebackSource:
                 dark display that nobody wants lit.
         """
         try:
+            self._check_memory()
             with self._mastery.for_a_moment():
                 found = resources.read_resources(self._card, probe=True)
                 way = self._choose(found)
@@ -237,10 +239,12 @@ class WritebackSource:
         Raises:
             CaptureBusyError: Another program is master.
             OutputOffError: The display is dark and is to stay so.
-            CaptureUnsupportedError: no-writeback, wrong-crtc, clone-refused, no-format, no-mode.
+            CaptureUnsupportedError: no-writeback, wrong-crtc, clone-refused, no-format, no-mode,
+                no-udmabuf.
         """
         if self._attachment is not None:
             return self._look_again(self._attachment)
+        self._check_memory()
         if self._wishes.modeset == KEEP:
             self._check_lit()
         self._mastery.take()
@@ -253,6 +257,11 @@ class WritebackSource:
             raise
         self._proved_problem = None
         return self._attachment.geometry
+
+    def _check_memory(self) -> None:
+        """Find out before the display is disturbed."""
+        if self._wishes.is_sealed:
+            check_machine()
 
     def _check_lit(self) -> None:
         """Say that a display is off without being master: who lights it needs that."""
