@@ -16,6 +16,7 @@ from tests.support.topology import FULL_HD
 if TYPE_CHECKING:
     from captured.drm.mode import Mode
 
+INTERLACE = 1 << 4
 HD = FULL_HD._replace(name="1280x720", hdisplay=1280, vdisplay=720, mode_type=0)
 
 
@@ -49,6 +50,14 @@ def test_the_first_mode_is_taken_where_the_display_prefers_none() -> None:
 
 def test_a_mode_may_be_asked_for_by_its_size() -> None:
     assert choose_mode(dark(FULL_HD, HD), "1280x720") == HD
+
+
+def test_an_interlaced_mode_lights_nothing() -> None:
+    fields = FULL_HD._replace(flags=FULL_HD.flags | INTERLACE)
+    assert choose_mode(dark(fields, HD), "preferred") == HD
+    with pytest.raises(CaptureUnsupportedError) as caught:
+        choose_mode(dark(fields, HD), "1920x1080")
+    assert caught.value.code == "no-mode"
 
 
 def test_a_mode_that_the_display_does_not_have_is_an_error_that_lists_those_it_has() -> None:

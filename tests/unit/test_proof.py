@@ -108,6 +108,17 @@ def test_a_dark_display_is_not_asked_about(card: FakeCard) -> None:
     assert not card.submitted
 
 
+def test_a_display_that_shows_fields_is_not_asked_about(card: FakeCard) -> None:
+    fields = topology.FULL_HD._replace(flags=1 << 4)
+    found = topology.vkms()._replace(crtcs=(topology.crtc(0, mode=fields),))
+    with pytest.raises(CaptureUnsupportedError, match="Virtual-1 shows an interlaced") as caught:
+        prove(card, found)
+    assert caught.value.code == "no-mode"
+    with pytest.raises(CaptureUnsupportedError, match="interlaced"):
+        prove_picture(card, choose_route(found), 0)
+    assert not card.submitted
+
+
 @pytest.mark.parametrize(("clones", "code"), [(None, "clone-refused"), (0b11, "attach-refused")])
 def test_a_refusal_is_laid_to_the_clones_where_they_are_not_declared(
     card: FakeCard, clones: int | None, code: str

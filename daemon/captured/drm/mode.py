@@ -50,7 +50,7 @@ class Mode(NamedTuple):
         if not total:
             return self.vrefresh_hz * 1000
         rate = self.clock_khz * 1_000_000 / total
-        if self.flags & uapi.DRM_MODE_FLAG_INTERLACE:
+        if self.is_interlaced:
             rate *= 2
         if self.flags & uapi.DRM_MODE_FLAG_DBLSCAN:
             rate /= 2
@@ -60,6 +60,11 @@ class Mode(NamedTuple):
     def is_preferred(self) -> bool:
         """Whether the display prefers it."""
         return bool(self.mode_type & uapi.DRM_MODE_TYPE_PREFERRED)
+
+    @property
+    def is_interlaced(self) -> bool:
+        """Whether it shows every other row at a time."""
+        return bool(self.flags & uapi.DRM_MODE_FLAG_INTERLACE)
 
     def pack(self) -> bytes:
         """Return the 68 bytes of struct drm_mode_modeinfo, for a MODE_ID blob."""

@@ -35,7 +35,7 @@ def output_is_off(route: Route) -> OutputOffError:
 
 
 def choose_mode(route: Route, wish: str) -> Mode:
-    """Choose a mode for a dark display.
+    """Choose a mode for a dark display, one that writeback connectors can write: none of fields.
 
     Args:
         route: Its display lists the modes, probed.
@@ -47,7 +47,8 @@ def choose_mode(route: Route, wish: str) -> Mode:
     """
     if wish == KEEP:
         raise output_is_off(route)
-    name, modes = route.display.name, route.display.modes
+    name = route.display.name
+    modes = [mode for mode in route.display.modes if not mode.is_interlaced]
     parsed = parse_wish(wish)
     if parsed is not None:
         found = parsed.choose(modes)

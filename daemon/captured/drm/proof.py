@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from capturectl.errors import CaptureError
     from captured.drm.card import Card
+    from captured.drm.mode import Mode
     from captured.drm.resources import Resources
     from captured.drm.route import Route
 
@@ -37,7 +38,7 @@ def prove_clone(card: Card, found: Resources, way: Route, wanted: int) -> Geomet
 
     Raises:
         OutputOffError: The display is dark.
-        CaptureUnsupportedError: clone-refused, attach-refused, no-format.
+        CaptureUnsupportedError: clone-refused, attach-refused, no-format, no-mode.
         CaptureBusyError: Another program is master.
     """
     geometry = _geometry(card, way, wanted)
@@ -60,7 +61,7 @@ def prove_picture(card: Card, way: Route, wanted: int) -> Geometry:
 
     Raises:
         OutputOffError: The display is dark.
-        CaptureUnsupportedError: no-format.
+        CaptureUnsupportedError: no-format, no-mode.
         CaptureBusyError: Another program is master.
     """
     geometry = _geometry(card, way, wanted)
@@ -95,9 +96,25 @@ def _geometry(card: Card, way: Route, wanted: int) -> Geometry:
     mode = way.mode
     if mode is None:
         raise modeset.output_is_off(way)
+    if mode.is_interlaced:
+        raise _interlaced(way, mode)
     fourccs = resources.writeback_fourccs(card, way.writeback)
     fourcc = choose_fourcc(way.writeback.name, fourccs, wanted)
     return Geometry(mode.width, mode.height, mode.refresh_mhz, fourcc, MODIFIER_LINEAR)
+
+
+def _interlaced(way: Route, mode: Mode) -> CaptureUnsupportedError:
+    """Return the error for a mode of fields.
+
+    Kernel: no writeback connector allows interlaced modes (drm_writeback.c,
+    drm_writeback_connector_init, interlace_allowed), but nothing checks that in a commit. rcar-du
+    composes fields of half the height then (drivers/media/platform/renesas/vsp1/vsp1_rpf.c).
+    """
+    return CaptureUnsupportedError(
+        f"{way.display.name} shows an interlaced mode ({mode})",
+        "writeback connectors write whole frames; choose a progressive mode",
+        code="no-mode",
+    )
 
 
 def choose_fourcc(connector: str, fourccs: tuple[int, ...], wanted: int) -> int:
