@@ -3,10 +3,18 @@
 
 from __future__ import annotations
 
-from captured.drm.ids import ConnectorId, CrtcId, CrtcIndex, EncoderId, PropId
+from captured.drm.ids import (
+    ConnectorId,
+    CrtcId,
+    CrtcIndex,
+    EncoderId,
+    FbId,
+    PlaneId,
+    PropId,
+)
 from captured.drm.mode import Mode
 from captured.drm.props import Properties, Property
-from captured.drm.resources import Connector, Crtc, Encoder, Resources
+from captured.drm.resources import Connector, Crtc, Encoder, Plane, Resources
 
 WRITEBACK = 18
 HDMI_A = 11
@@ -81,6 +89,21 @@ def writeback(index: int, name: str, encoders: tuple[int, ...], crtc_id: int = 0
     )
     values = {"CRTC_ID": crtc_id, "WRITEBACK_FB_ID": 0, "WRITEBACK_OUT_FENCE_PTR": 0}
     return found._replace(properties=properties(name, values))
+
+
+def plane(index: int, crtc_id: int = 0, *, crtcs: int = 0b11, kind: str = "Primary") -> Plane:
+    """Plane 60, 61, ...; on a CRTC it shows a framebuffer."""
+    values = dict.fromkeys(("CRTC_ID", "FB_ID", "CRTC_X", "CRTC_Y", "CRTC_W", "CRTC_H"), 0)
+    values |= dict.fromkeys(("SRC_X", "SRC_Y", "SRC_W", "SRC_H"), 0)
+    return Plane(
+        PlaneId(60 + index),
+        kind,
+        CrtcId(crtc_id),
+        FbId(80 + index if crtc_id else 0),
+        crtcs,
+        (),
+        properties(f"plane {60 + index}", values),
+    )
 
 
 def card(

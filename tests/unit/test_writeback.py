@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from capturectl.errors import CaptureLostError, CaptureUnsupportedError, NotAllowedError
+from capturectl.fd import OwnedFd
 from capturectl.fourcc import fourcc_code
 from captured.drm import resources
 from captured.drm.card import Card
@@ -157,6 +158,51 @@ def test_pictures_come_through_the_connector_that_was_attached(
     world.source.commit(memory, 1).close()
     assert set(world.committed()[-1]) == {32}
     memory.close()
+
+
+# -- what a crash left --------------------------------------------------------------------------
+
+
+def shown(found: Resources, *crtc_ids: int) -> Resources:
+    """Add a picture on each of these CRTCs: who shows it is alive."""
+    return found._replace(planes=tuple(topology.plane(i, crtc) for i, crtc in enumerate(crtc_ids)))
+
+
+def test_what_is_left_attached_is_taken_off(start: Callable[..., World]) -> None:
+    world = start(shown(machine(one=50), 50))
+    assert world.source.reconcile()
+    assert world.committed() == [{31: {CRTC_ID: 0}}]
+    assert not world.card.is_master
+
+
+def test_where_nothing_is_left_nobody_becomes_master(start: Callable[..., World]) -> None:
+    world = start(shown(machine(), 50))
+    world.card.refusals["DRM_IOCTL_SET_MASTER"] = errno.EBUSY
+    assert not world.source.reconcile()
+    assert world.committed() == []
+
+
+def test_what_the_output_before_this_one_left_attached_is_taken_off_as_well(
+    start: Callable[..., World],
+) -> None:
+    world = start(shown(machine(other=51), 50, 51))
+    assert world.source.reconcile()
+    assert world.committed() == [{32: {CRTC_ID: 0}}]
+
+
+def test_what_that_one_left_lit_is_put_out(start: Callable[..., World]) -> None:
+    found = shown(machine(other=51), 50)
+    second = topology.connector(3, "DSI-1", (0,), crtc_id=51)
+    world = start(found._replace(connectors=(*found.connectors, second)))
+    world.source.reconcile()
+    assert [set(objects) for objects in world.committed()] == [{32}, {33, 51}]
+
+
+def test_on_a_shared_card_another_crtc_s_may_be_a_sibling_s(start: Callable[..., World]) -> None:
+    world = start(shown(machine(other=51), 50, 51))
+    world.card.share(OwnedFd(os.eventfd(0), "owner"))
+    assert not world.source.reconcile()
+    assert world.committed() == []
 
 
 # -- giving the card back -----------------------------------------------------------------------

@@ -16,6 +16,7 @@ from captured.drm.atomic import AtomicReq
 from captured.drm.mastery import Mastery, master_hint, unless_gone
 from captured.drm.memory import DumbMemory, SealedMemory, WritebackMemory
 from captured.drm.modewish import KEEP
+from captured.drm.route import Route
 from captured.drm.sealed import check_machine
 from captured.drm.syncfile import SyncFile
 
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
     from captured.drm.flips import FlipQueue
     from captured.drm.framebuffer import DumbFramebuffer
     from captured.drm.mode import Mode
-    from captured.drm.resources import Connector, Resources
-    from captured.drm.route import Route
+    from captured.drm.resources import Connector, Crtc, Resources
     from captured.drm.shown import ShownPlane
 
 
@@ -204,7 +204,9 @@ class WritebackSource:
         self._proved_problem = None
 
     def reconcile(self) -> bool:
-        """Take off the CRTC what a crash left attached: it would keep the CRTC from being put out.
+        """Take off its CRTC what a crash left attached: it would keep that from being put out.
+
+        It may be another CRTC than this output's: that of the output which was set before.
 
         Returns:
             Whether there was anything.
@@ -214,17 +216,35 @@ class WritebackSource:
             OSError: The driver's errno.
         """
         found = resources.read_resources(self._card)
-        way = self._choose(found)
-        if way.writeback.crtc_id != way.crtc.crtc_id:
+        left = self._left_attached(found, self._choose(found).crtc)
+        if not left:
             return False
-        log.info("%s was left attached", way.writeback.name)
+        for connector in left:
+            log.info("%s was left attached", connector.name)
         with self._mastery.for_a_moment():
-            self._take_off(way.writeback)
-            if way.is_lit and not any(plane.fb_id for plane in found.planes_on(way.crtc)):
-                # What a daemon lit with its own picture is dark since that picture died with it.
-                modeset.put_out(self._card, way)
-                log.info("%s was left lit, and is put out", way.display.name)
+            for connector in left:
+                self._take_off(connector)
+                self._put_out_what_died(found, connector)
         return True
+
+    def _left_attached(self, found: Resources, crtc: Crtc) -> list[Connector]:
+        """Return what nobody uses; on a shared card the other CRTCs' may be a sibling's."""
+        attached = [c for c in found.writeback_connectors() if c.crtc_id]
+        if self._card.is_shared:
+            return [c for c in attached if c.crtc_id == crtc.crtc_id]
+        return attached
+
+    def _put_out_what_died(self, found: Resources, connector: Connector) -> None:
+        """Put out what a daemon lit with its own picture: it is dark since that died with it."""
+        crtc = found.crtc(connector.crtc_id)
+        if crtc is None or any(plane.fb_id for plane in found.planes_on(crtc)):
+            return
+        for display in found.display_connectors():
+            way = Route(display, crtc, connector)
+            if way.is_lit:
+                modeset.put_out(self._card, way)
+                log.info("%s was left lit, and is put out", display.name)
+                return
 
     # -- attaching ----------------------------------------------------------------------------
 
