@@ -82,6 +82,8 @@ class FakeCard(Card):
             uapi.GEM_CLOSE.name: self._close_handle,
             uapi.ADDFB2.name: self._add_fb,
             uapi.RMFB.name: self._remove_fb,
+            uapi.CREATEPROPBLOB.name: self._create_blob,
+            uapi.DESTROYPROPBLOB.name: lambda _: None,
             uapi.SET_CLIENT_CAP.name: lambda _: None,
             uapi.SET_MASTER.name: self._take_master,
             uapi.DROP_MASTER.name: self._drop_master,
@@ -137,6 +139,9 @@ class FakeCard(Card):
 
     def _remove_fb(self, argument: uapi.RemoveFb) -> None:
         self.fb_ids.remove(argument.fb_id)
+
+    def _create_blob(self, argument: uapi.CreateBlob) -> None:
+        argument.blob_id = self._next()
 
     def _take_master(self, argument: None) -> None:
         self.is_master = True

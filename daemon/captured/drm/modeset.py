@@ -193,7 +193,21 @@ def _check_is_free(resources: Resources, route: Route) -> None:
 
 
 def _primary_plane(resources: Resources, crtc: Crtc) -> Plane:
-    for plane in resources.planes:
-        if plane.plane_type == "Primary" and plane.can_use(crtc):
-            return plane
-    raise CaptureUnsupportedError(f"{crtc.name} has no primary plane", "choose another --output")
+    """Return the plane for a picture that fills a CRTC; none that another CRTC shows.
+
+    Kernel: on some drivers every CRTC can use every primary plane (msm: dpu_kms.c,
+    _dpu_kms_drm_obj_init), and none may be moved from one CRTC to another in one step
+    (drm_atomic.c, plane_switching_crtc).
+    """
+    free = [
+        plane
+        for plane in resources.planes
+        if plane.plane_type == "Primary" and plane.can_use(crtc)
+        and plane.crtc_id in {0, crtc.crtc_id}
+    ]  # fmt: skip
+    if not free:
+        raise CaptureUnsupportedError(
+            f"{crtc.name} has no free primary plane", "choose another --output"
+        )
+    # What is there already, then what others can use least.
+    return min(free, key=lambda p: (p.crtc_id != crtc.crtc_id, p.possible_crtcs.bit_count()))
