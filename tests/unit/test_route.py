@@ -322,3 +322,48 @@ def test_an_idle_writeback_connector_is_preferred_to_one_at_work_elsewhere() -> 
         (crtc(0), crtc(1)),
     )
     assert choose_route(found, "HDMI-A-1").writeback.name == "Writeback-2"
+
+
+def half_written(*, lit: bool) -> Resources:
+    """Two displays and two CRTCs; the writeback connector can use the second CRTC alone."""
+    return topology.card(
+        (
+            connector(0, "HDMI-A-1", (0,), crtc_id=50 if lit else 0),
+            connector(1, "DSI-1", (1,), crtc_id=51 if lit else 0),
+            writeback(2, "Writeback-1", (2,)),
+        ),
+        (
+            encoder(0, 0b01 if lit else 0b11, 0b111),
+            encoder(1, 0b10, 0b111),
+            encoder(2, 0b10, 0b111),
+        ),
+        (crtc(0, active=lit), crtc(1, active=lit)),
+    )
+
+
+def test_a_dark_display_gets_a_crtc_that_can_be_written_to_memory() -> None:
+    assert choose_route(half_written(lit=False), "HDMI-A-1").crtc.name == "crtc-1"
+
+
+def test_of_two_lit_displays_the_one_that_can_be_captured_is_chosen() -> None:
+    assert choose_display(half_written(lit=True)).name == "DSI-1"
+
+
+def test_a_lit_display_that_cannot_be_captured_is_preferred_to_a_dark_one() -> None:
+    found = half_written(lit=True)
+    hdmi, dsi, memory = found.connectors
+    dark = dsi._replace(properties=topology.properties("DSI-1", {"CRTC_ID": 0}))
+    assert choose_display(found._replace(connectors=(hdmi, dark, memory))).name == "HDMI-A-1"
+
+
+def test_of_two_idle_writeback_connectors_the_one_that_may_clone_is_taken() -> None:
+    found = topology.card(
+        (
+            connector(0, "DSI-1", (0,), crtc_id=50),
+            writeback(1, "Writeback-1", (1,)),
+            writeback(2, "Writeback-2", (2,)),
+        ),
+        (encoder(0, 0b1, 0b101, 50), encoder(1, 0b1), encoder(2, 0b1, 0b101)),
+        (crtc(0),),
+    )
+    assert choose_route(found).writeback.name == "Writeback-2"

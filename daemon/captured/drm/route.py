@@ -51,7 +51,8 @@ def choose_display(resources: Resources, name: str = "") -> Connector:
     Args:
         resources: What is on the card.
         name: The wanted one, such as "HDMI-A-1"; empty takes the first that is lit, else the
-            first that has a CRTC, else the first that is or may be connected.
+            first that has a CRTC, else the first that is or may be connected. Of those that are
+            alike in this, one that a writeback connector reaches.
 
     Raises:
         NoOutputError: There is none, or none of that name.
@@ -68,7 +69,12 @@ def choose_display(resources: Resources, name: str = "") -> Connector:
     lit = {crtc.crtc_id for crtc in resources.crtcs if crtc.is_active}
     return min(
         displays,
-        key=lambda c: (c.crtc_id not in lit, not c.crtc_id, _CONNECTION_RANK.get(c.connection, 3)),
+        key=lambda c: (
+            c.crtc_id not in lit,
+            not c.crtc_id,
+            _CONNECTION_RANK.get(c.connection, 3),
+            not any(_is_written(resources, crtc) for crtc in _crtcs_of(resources, c)),
+        ),
     )
 
 
@@ -81,14 +87,35 @@ def choose_crtc(resources: Resources, display: Connector) -> Crtc:
     driven = resources.crtc(display.crtc_id)
     if driven is not None:
         return driven
-    encoders = resources.encoders_of(display)
+    crtcs = _crtcs_of(resources, display)
+    if not crtcs:
+        raise CaptureUnsupportedError(
+            f"no CRTC can drive {display.name}", "choose another --output", code="wrong-crtc"
+        )
     busy = {connector.crtc_id for connector in resources.display_connectors()}
-    # A CRTC that feeds another display is the last choice.
-    for crtc in sorted(resources.crtcs, key=lambda crtc: (crtc.crtc_id in busy, crtc.is_active)):
-        if any(encoder.can_use(crtc) for encoder in encoders):
-            return crtc
-    raise CaptureUnsupportedError(
-        f"no CRTC can drive {display.name}", "choose another --output", code="wrong-crtc"
+    # A CRTC that feeds another display is the last choice. Not every CRTC need have a way to
+    # memory: that is the next thing to look for.
+    return min(
+        crtcs,
+        key=lambda c: (c.crtc_id in busy, not _is_written(resources, c), c.is_active),
+    )
+
+
+def _crtcs_of(resources: Resources, display: Connector) -> list[Crtc]:
+    """Return the CRTC that feeds a display, or all that could."""
+    driven = resources.crtc(display.crtc_id)
+    if driven is not None:
+        return [driven]
+    encoders = resources.encoders_of(display)
+    return [crtc for crtc in resources.crtcs if any(e.can_use(crtc) for e in encoders)]
+
+
+def _is_written(resources: Resources, crtc: Crtc) -> bool:
+    """Whether a writeback connector can use a CRTC."""
+    return any(
+        encoder.can_use(crtc)
+        for connector in resources.writeback_connectors()
+        for encoder in resources.encoders_of(connector)
     )
 
 
@@ -134,9 +161,9 @@ def choose_route(
             code="wrong-crtc",
         )
     # One that is attached there already is the one that a crash left; one that is attached
-    # elsewhere serves somebody else.
+    # elsewhere serves somebody else. Of the others one that may share the CRTC.
     ranks = {crtc.crtc_id: 0, CrtcId(0): 1}
-    reachable.sort(key=lambda connector: ranks.get(connector.crtc_id, 2))
+    reachable.sort(key=lambda c: (ranks.get(c.crtc_id, 2), not _may_clone(resources, display, c)))
     return Route(display, crtc, reachable[0])
 
 
