@@ -38,7 +38,19 @@ def open_card(path: str) -> Card:
             return _with_capabilities(Card.open(candidate))
         except CaptureError as error:
             errors.append(error)
+        except OSError as error:
+            # Kernel: a firmware's card goes while the display's driver comes (drm_drv.c,
+            # drm_dev_unplug, ENODEV); it must not stand in the other's way.
+            errors.append(_unusable(candidate, error))
     raise _no_usable_card(errors)
+
+
+def _unusable(path: str, error: OSError) -> CaptureError:
+    unusable = CaptureUnsupportedError(
+        f"{path} cannot be used ({error.strerror})", "choose another --card", code="no-card"
+    )
+    unusable.__cause__ = error
+    return unusable
 
 
 def _no_usable_card(errors: list[CaptureError]) -> CaptureError:
