@@ -6,15 +6,21 @@ A record is what was true when it was read. Nothing here follows changes or comm
 
 from __future__ import annotations
 
-from capturectl.typed import NamedTuple
+import errno
+
+from capturectl.typed import NamedTuple, TypeVar
 from captured.drm import blob, formats, libdrm, mode, uapi
 from captured.drm.ids import BlobId, ConnectorId, CrtcId, CrtcIndex, EncoderId, FbId, PlaneId
 from captured.drm.props import Properties, read_properties
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from captured.drm.card import Card
     from captured.drm.mode import Mode
+
+_Read = TypeVar("_Read")
 
 
 class Encoder(NamedTuple):
@@ -174,11 +180,25 @@ def read_resources(card: Card, *, probe: bool = False) -> Resources:
     ) as planes:
         plane_ids = planes.planes[: planes.count_planes]
     return Resources(
-        tuple(read_connector(card, ConnectorId(i), probe=probe) for i in connector_ids),
+        tuple(_still_there(lambda i: read_connector(card, i, probe=probe), connector_ids)),
         tuple(_read_encoder(card, i, index) for index, i in enumerate(encoder_ids)),
         tuple(read_crtc(card, CrtcId(i), CrtcIndex(n)) for n, i in enumerate(crtc_ids)),
         tuple(read_plane(card, PlaneId(i)) for i in plane_ids),
     )
+
+
+def _still_there(read: Callable[[ConnectorId], _Read], ids: list[int]) -> Iterator[_Read]:
+    """Read each connector that has not gone since it was listed.
+
+    Kernel: those behind a DisplayPort hub come and go with it, at any time
+    (drm_connector.c, drm_mode_getconnector: ENOENT).
+    """
+    for connector_id in ids:
+        try:
+            yield read(ConnectorId(connector_id))
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                raise
 
 
 def read_connector(card: Card, connector_id: ConnectorId, *, probe: bool = False) -> Connector:
@@ -218,22 +238,24 @@ def read_plugs(card: Card, *, probe: bool = False) -> tuple[Plug, ...]:
     stream.
 
     Raises:
-        OSError: ENODEV when the card is gone; ENOENT when a connector has just gone.
+        OSError: ENODEV when the card is gone.
     """
     with libdrm.fetched(
         "drmModeGetResources", uapi.Resources, card.fileno(), what=card.path
     ) as found:
         connector_ids = found.connectors[: found.count_connectors]
+    plugs = _still_there(lambda i: _read_plug(card, i, probe=probe), connector_ids)
+    return tuple(plug for plug in plugs if plug is not None)
+
+
+def _read_plug(card: Card, connector_id: ConnectorId, *, probe: bool) -> Plug | None:
     getter = "drmModeGetConnector" if probe else "drmModeGetConnectorCurrent"
-    plugs = []
-    for connector_id in connector_ids:
-        with libdrm.fetched(
-            getter, uapi.Connector, card.fileno(), connector_id, what=f"connector {connector_id}"
-        ) as connector:
-            if connector.connector_type != uapi.DRM_MODE_CONNECTOR_WRITEBACK:
-                modes = tuple(mode.from_uapi(m) for m in connector.modes[: connector.count_modes])
-                plugs.append(Plug(_name_of(connector), connector.connection, modes))
-    return tuple(plugs)
+    what = f"connector {connector_id}"
+    with libdrm.fetched(getter, uapi.Connector, card.fileno(), connector_id, what=what) as found:
+        if found.connector_type == uapi.DRM_MODE_CONNECTOR_WRITEBACK:
+            return None
+        modes = tuple(mode.from_uapi(m) for m in found.modes[: found.count_modes])
+        return Plug(_name_of(found), found.connection, modes)
 
 
 def _name_of(connector: uapi.Connector) -> str:
