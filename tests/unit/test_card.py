@@ -17,6 +17,8 @@ from tests.support.fake_card import FakeCard
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from captured.drm import uapi
+
 
 @pytest.fixture
 def card() -> Iterator[FakeCard]:
@@ -62,3 +64,17 @@ def test_a_duplicate_is_the_same_open_file_with_an_end_of_its_own() -> None:
             assert other.path == "/dev/dri/card0"
         assert not other
         assert card
+
+
+def test_a_kernel_without_writeback_connectors_is_not_taken_for_a_driver_without_modesetting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def set_cap(_: uapi.Request, argument: uapi.ClientCapability) -> None:
+        if argument.capability == 5:  # DRM_CLIENT_CAP_WRITEBACK_CONNECTORS
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    with FakeCard() as card:
+        monkeypatch.setattr(card, "ioctl", set_cap)
+        with pytest.raises(CaptureUnsupportedError, match="knows no writeback") as caught:
+            card.enable_client_capabilities()
+    assert caught.value.code == "no-writeback"

@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import errno
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from capturectl.errors import CaptureBusyError, CaptureUnsupportedError, OutputOffError
+from capturectl.fd import OwnedFd
 from capturectl.fourcc import fourcc_code
-from captured.drm import resources
+from captured.drm import resources, uapi
 from captured.drm.proof import choose_fourcc, prove_clone, prove_picture
 from captured.drm.route import choose_route
 from tests.support import topology
@@ -155,3 +157,34 @@ def test_a_picture_that_is_refused_is_named_with_its_size(card: FakeCard) -> Non
     assert caught.value.reason == (
         "Writeback-1 refuses XR24 pictures of 1920x1080 (DRM_IOCTL_MODE_ATOMIC: Invalid argument)"
     )
+
+
+# -- another program's card ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def shared(card: FakeCard) -> FakeCard:
+    card.share(OwnedFd(os.eventfd(0), "owner"))
+    return card
+
+
+def test_a_sharer_who_does_not_set_modes_atomically_is_named_as_the_reason(
+    shared: FakeCard,
+) -> None:
+    shared.refusals[ATOMIC] = errno.EINVAL
+    with pytest.raises(CaptureUnsupportedError, match="does not use atomic modesetting") as caught:
+        prove(shared, topology.vkms())
+    assert caught.value.code == "no-share"
+
+
+def test_what_the_driver_refuses_to_an_atomic_sharer_is_the_driver_s(
+    shared: FakeCard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse_all_but_nothing(argument: uapi.Atomic) -> None:
+        if argument.count_objs:
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(shared, "commit", refuse_all_but_nothing)
+    with pytest.raises(CaptureUnsupportedError) as caught:
+        prove(shared, topology.vkms(clones=None))
+    assert caught.value.code == "clone-refused"

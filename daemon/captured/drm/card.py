@@ -185,7 +185,8 @@ class Card:
         """Ask for atomic properties, all planes and the writeback connectors.
 
         Raises:
-            CaptureUnsupportedError: The driver has no atomic modesetting, so no writeback.
+            CaptureUnsupportedError: The driver has no atomic modesetting, so no writeback; or the
+                kernel does not know it.
 
         Kernel: a card remembers this per open file. Writeback connectors need ATOMIC first
         (drm_ioctl.c, drm_setclientcap).
@@ -200,6 +201,11 @@ class Card:
             except OSError as error:
                 if error.errno not in {errno.EINVAL, errno.EOPNOTSUPP}:
                     raise
+                if number == uapi.DRM_CLIENT_CAP_WRITEBACK_CONNECTORS:
+                    raise CaptureUnsupportedError(
+                        f"{self.path}: this kernel knows no writeback connectors",
+                        "Linux does since 4.19", code="no-writeback",
+                    ) from error  # fmt: skip
                 raise CaptureUnsupportedError(
                     f"{self.path} ({self.version().name}) has no atomic modesetting",
                     "writeback connectors need an atomic KMS driver; choose another --card",

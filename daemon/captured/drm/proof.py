@@ -38,7 +38,7 @@ def prove_clone(card: Card, found: Resources, way: Route, wanted: int) -> Geomet
 
     Raises:
         OutputOffError: The display is dark.
-        CaptureUnsupportedError: clone-refused, attach-refused, no-format, no-mode.
+        CaptureUnsupportedError: clone-refused, attach-refused, no-format, no-mode, no-share.
         CaptureBusyError: Another program is master.
     """
     geometry = _geometry(card, way, wanted)
@@ -149,6 +149,12 @@ def choose_fourcc(connector: str, fourccs: tuple[int, ...], wanted: int) -> int:
 def _refused(card: Card, found: Resources, way: Route, error: OSError) -> CaptureError:
     if error.errno == errno.EACCES:
         return another_master(card.path)
+    if card.is_shared and not _is_atomic(card):
+        return CaptureUnsupportedError(
+            f"the program that shares {card.path} does not use atomic modesetting",
+            "writeback connectors need that; let another program own the display",
+            code="no-share",
+        )
     try:
         route.check_clone(found, way)
     except CaptureUnsupportedError as refused:
@@ -158,6 +164,19 @@ def _refused(card: Card, found: Resources, way: Route, error: OSError) -> Captur
         f"beside {way.display.name} in {way.crtc.mode}; see the kernel's log with drm.debug=0x14",
         code="attach-refused",
     )
+
+
+def _is_atomic(card: Card) -> bool:
+    """Say whether commits through a file are allowed at all; whoever owns it decides that.
+
+    Kernel: without the ATOMIC client capability all fail with EINVAL, those that ask for nothing
+    too (drm_atomic_uapi.c, drm_mode_atomic_ioctl). Xorg never has it.
+    """
+    try:
+        AtomicReq(card).test()
+    except OSError as error:
+        return error.errno != errno.EINVAL
+    return True
 
 
 def _picture_refused(card: Card, way: Route, geometry: Geometry, error: OSError) -> CaptureError:
