@@ -367,3 +367,15 @@ def test_of_two_idle_writeback_connectors_the_one_that_may_clone_is_taken() -> N
         (crtc(0),),
     )
     assert choose_route(found).writeback.name == "Writeback-2"
+
+
+@pytest.mark.parametrize("lit", [False, True])
+def test_a_headset_is_taken_only_by_its_name(lit: bool) -> None:
+    found = half_written(lit=lit)
+    hdmi, dsi, memory = found.connectors
+    values = {"CRTC_ID": hdmi.crtc_id, "non-desktop": 1}
+    headset = hdmi._replace(properties=topology.properties("HDMI-A-1", values))
+    dark = dsi._replace(properties=topology.properties("DSI-1", {"CRTC_ID": 0}))
+    found = found._replace(connectors=(headset, dark, memory))
+    assert choose_display(found).name == "DSI-1"
+    assert choose_display(found, "HDMI-A-1").name == "HDMI-A-1"

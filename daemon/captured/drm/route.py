@@ -52,7 +52,7 @@ def choose_display(resources: Resources, name: str = "") -> Connector:
         resources: What is on the card.
         name: The wanted one, such as "HDMI-A-1"; empty takes the first that is lit, else the
             first that has a CRTC, else the first that is or may be connected. Of those that are
-            alike in this, one that a writeback connector reaches.
+            alike in this, one that a writeback connector reaches; a headset comes last.
 
     Raises:
         NoOutputError: There is none, or none of that name.
@@ -70,6 +70,7 @@ def choose_display(resources: Resources, name: str = "") -> Connector:
     return min(
         displays,
         key=lambda c: (
+            c.properties.value("non-desktop"),  # Kernel: drm_connector.c, "non-desktop"
             c.crtc_id not in lit,
             not c.crtc_id,
             _CONNECTION_RANK.get(c.connection, 3),
