@@ -171,6 +171,7 @@ class CardWatch:
         self._death = None  # of this one; another may come before the next turn
         if card is None:
             return
+        card.removed()
         log.warning("%s is gone", card.path)
         gone = CaptureUnsupportedError(
             f"{card.path} is gone", "it is captured again when it is back", code="no-card"

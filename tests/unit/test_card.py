@@ -11,13 +11,13 @@ import pytest
 
 from capturectl.errors import CaptureUnsupportedError
 from capturectl.fd import OwnedFd
+from captured.drm import libdrm, uapi
+from captured.drm.atomic import AtomicReq
 from captured.drm.card import Card
 from tests.support.fake_card import FakeCard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from captured.drm import uapi
 
 
 @pytest.fixture
@@ -78,3 +78,20 @@ def test_a_kernel_without_writeback_connectors_is_not_taken_for_a_driver_without
         with pytest.raises(CaptureUnsupportedError, match="knows no writeback") as caught:
             card.enable_client_capabilities()
     assert caught.value.code == "no-writeback"
+
+
+def test_nothing_reaches_the_driver_of_a_card_that_was_removed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reached: list[str] = []
+    monkeypatch.setattr(libdrm, "ioctl", lambda _fd, request, *_: reached.append(request.name))
+    with Card(OwnedFd(os.memfd_create("card"), "card"), "/dev/dri/card0") as card:
+        card.ioctl(uapi.DROP_MASTER)
+        card.removed()
+        with pytest.raises(OSError, match="No such device") as caught:
+            card.ioctl(uapi.DROP_MASTER)
+        assert caught.value.errno == errno.ENODEV
+        with pytest.raises(OSError, match="No such device") as caught:
+            AtomicReq(card).commit()
+        assert caught.value.errno == errno.ENODEV
+    assert reached == ["DRM_IOCTL_DROP_MASTER"]

@@ -15,6 +15,8 @@ from captured import cardwatch
 from captured.cards import no_card
 from captured.cardwatch import CardWatch
 from captured.config import Config
+from captured.drm import libdrm
+from captured.drm.atomic import AtomicReq
 from captured.drm.card import Card
 from captured.drm.resources import Plug
 from captured.hotplug import News
@@ -73,6 +75,7 @@ class FakeUser:
         self.news: list[str] = []
         self.error: CaptureError | OSError | None = None
         self.is_capturing = False
+        self.tidies: Callable[[], None] | None = None
 
     def card_came(self, card: Card) -> None:
         if self.error is not None:
@@ -81,6 +84,8 @@ class FakeUser:
 
     def card_went(self, problem: CaptureError) -> None:
         self.news.append(problem.code)
+        if self.tidies is not None:
+            self.tidies()
 
     def connectors_read(self, plugs: tuple[Plug, ...]) -> None:
         self.news.append(f"read {len(plugs)}")
@@ -179,6 +184,25 @@ def test_a_card_that_goes_is_closed_and_the_next_that_comes_is_used(machine: Mac
     assert machine.open_cards == []
     machine.tell(ADDED)
     assert machine.user.news == ["came /dev/dri/card0", "no-card", "came /dev/dri/card1"]
+
+
+def test_nothing_reaches_a_card_that_is_told_gone(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Most drivers do not find out themselves, and have no registers any more.
+    reached: list[str] = []
+    monkeypatch.setattr(libdrm, "ioctl", lambda _fd, request, *_: reached.append(request.name))
+    machine.watch.start()
+    (card,) = machine.opened
+
+    def tidy() -> None:
+        with pytest.raises(OSError, match="No such device"):
+            AtomicReq(card).commit()
+
+    machine.user.tidies = tidy
+    machine.tell(GONE)
+    assert machine.user.news == ["came /dev/dri/card0", "no-card"]
+    assert reached == []
 
 
 def test_a_card_that_is_told_gone_is_not_opened_again_before_one_comes(machine: Machine) -> None:

@@ -54,6 +54,7 @@ class Card:
         self._fd = fd
         self.is_kept = is_kept
         self._owner: OwnedFd | None = None
+        self._is_removed = False
         self.path = path
 
     @classmethod
@@ -97,6 +98,15 @@ class Card:
         """
         self._owner = owner
 
+    def removed(self) -> None:
+        """Hear that the kernel has removed it: from now on nothing reaches the driver.
+
+        Kernel: only after drm_dev_unplug does the kernel answer ENODEV itself (drm_ioctl.c,
+        drm_ioctl). rcar-du, mali-dp, komeda, msm and vkms call drm_dev_unregister when they are
+        unbound, and a commit that comes later finds their registers unmapped.
+        """
+        self._is_removed = True
+
     def duplicate(self) -> Card:
         """Return the same open file once more, for a thread of its own.
 
@@ -138,8 +148,10 @@ class Card:
             what: The object it is about; the card's path when empty.
 
         Raises:
-            OSError: The kernel's errno, with the object's name as filename.
+            OSError: The kernel's errno, with the object's name as filename; ENODEV of a card that
+                was removed.
         """
+        self._check_there(what or self.path)
         libdrm.ioctl(self.fileno(), request, argument, what or self.path)
 
     def commit(self, argument: uapi.Atomic) -> None:
@@ -148,8 +160,13 @@ class Card:
         Raises:
             OSError: The kernel's errno, with the card's path.
         """
+        self._check_there(self.path)
         fd = self._owner.fileno() if self._owner else self.fileno()
         libdrm.ioctl(fd, uapi.ATOMIC, argument, self.path)
+
+    def _check_there(self, what: str) -> None:
+        if self._is_removed:
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), what)
 
     # -- what the driver is and can do --------------------------------------------------------
 
@@ -286,7 +303,8 @@ class Card:
         self.close()
 
     def __bool__(self) -> bool:
-        return bool(self._fd)
+        """Whether it is open, and there: else what was made through it is gone already."""
+        return bool(self._fd) and not self._is_removed
 
     def __repr__(self) -> str:
         return f"<Card {self.path}{'' if self._fd else ' closed'}>"
