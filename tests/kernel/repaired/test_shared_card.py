@@ -182,12 +182,14 @@ def test_an_owner_may_put_the_display_out_once_it_went_off(
 @pytest.mark.slow
 @pytest.mark.parametrize("clients", [1, 8])
 def test_no_frame_is_torn_or_out_of_order_while_the_owner_flips_all_its_planes(
-    owner: Owner, shared: DaemonProcess, clients: int
+    owner: Owner, start: Callable[..., DaemonProcess], clients: int
 ) -> None:
     """Every flip changes all planes at one vblank, so all stamps of a frame must agree.
 
-    Drawing into what is scanned out would not do: then the glass itself is torn.
+    Drawing into what is scanned out would not do: then the glass itself is torn. There are buffers
+    for all that the clients may hold, so that none is cut off for reading at leisure.
     """
+    shared = start("--share", owner.card, "--buffers", str(2 * clients + 4))
     with contextlib.ExitStack() as last:
         watchers = [last.enter_context(Watcher(shared)) for _ in range(clients)]
         number = 10
