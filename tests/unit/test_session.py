@@ -841,6 +841,12 @@ def test_frames_that_are_held_count_against_the_credits_of_a_new_subscription(
 # -- clients that do not read -----------------------------------------------------------------
 
 
+def waiting(client: Client) -> list[bytes]:
+    """Return what waits for a client that does not read."""
+    assert client.session._outbox is not None
+    return client.session._outbox.messages
+
+
 def test_a_client_that_does_not_read_gets_no_frames(world: World, client: Client) -> None:
     world.ask(client, subscribe())
     world.clog(client)
@@ -907,7 +913,7 @@ def test_a_client_that_does_not_read_its_answers_is_not_heard_until_it_does(
         for sent in range(400):  # noqa: B007 - how many those are is asked below
             client.send(unknown())
             world.reactor.turn()
-    assert len(client.session._outbox) < 10
+    assert len(waiting(client)) < 10
     received: list[Received] = []
     while more := client.read():
         received += more
@@ -1002,7 +1008,7 @@ def test_a_client_that_overflows_while_its_frame_is_taken_back_gives_it_back_onc
         world.finish(client)  # it has 1 and 2, the idler 2 and 3; none is given back
     world.ask(other, subscribe(credits=4))
     world.clog(idler)
-    monkeypatch.setattr("captured.server.session._OUTBOX_LIMIT", len(idler.session._outbox))
+    monkeypatch.setattr("captured.server.outbox.LIMIT", len(waiting(idler)))
     world.reactor.advance(0.5)  # longer than a lease, shorter than a fence may take
     fill_pool(world, other)  # the idler is told of 2
     assert idler.session not in world.hub.sessions.values()

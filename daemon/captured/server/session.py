@@ -20,6 +20,7 @@ from capturectl.errors import (
 from captured import log
 from captured.reactor import READABLE, WRITABLE
 from captured.server.keeper import KNOWN
+from captured.server.outbox import Outbox
 from captured.server.stream import RECEIPT_SIZE, receipt_of, state_of
 from captured.server.subscription import Subscription
 
@@ -40,14 +41,6 @@ if TYPE_CHECKING:
 _REVOCATIONS_LIMIT = 3
 _REVOCATIONS_SPAN_S = 10.0
 """A client that has so many frames taken back within so many seconds is cut off."""
-_OUTBOX_LIMIT = 256
-"""Control messages that wait for a client to read; one more and it is cut off."""
-_UNHEARD_AT = 8
-"""With more than so many waiting, nothing is taken from the client either."""
-_ANSWERS_A_TURN = 32
-"""Of a QUERY: others have their turn between."""
-_EVENTS_LIMIT = _OUTBOX_LIMIT // 2
-"""With so many waiting, EVENTs are left out: what others do cuts nobody off."""
 _SERIAL_AT, _RECEIPT_AT = 8, 12
 _RELEASE_HEAD = protocol.RELEASE.pack(protocol.Release(0, 0, 0))[:_SERIAL_AT]
 """Type, flags and size of a RELEASE; then come its serial and its receipt."""
@@ -71,10 +64,9 @@ class Session:
     """
 
     __slots__ = (
-        "_answers", "_events", "_events_lost", "_hello_timer", "_hub", "_is_leaving", "_outbox",
-        "_reactor", "_read", "_revocations", "_stale", "_taken_back", "_transport", "excused",
-        "is_greeted", "is_introduced", "known", "lent", "marks", "name", "number", "peer",
-        "revoked", "subscriptions", "time_connected_ns", "write",
+        "_hello_timer", "_is_leaving", "_outbox", "_read", "_revocations", "_taken_back",
+        "_transport", "excused", "hub", "is_greeted", "is_introduced", "known", "lent", "marks",
+        "name", "number", "peer", "revoked", "subscriptions", "time_connected_ns", "write",
     )  # fmt: skip
 
     def __init__(self, transport: Transport, peer: Peer, hub: Hub, number: int = 0) -> None:
@@ -88,8 +80,7 @@ class Session:
         """Whether it will be gone in the next turn of the loop."""
         self._transport = transport
         self._read, self.write = transport.raw()
-        self._hub = hub
-        self._reactor = hub.reactor
+        self.hub = hub
         self.time_connected_ns = hub.reactor.now_ns()
         self.subscriptions: dict[int, Subscription] = {}
         self.lent: dict[bytes, Loan] = {}
@@ -102,26 +93,20 @@ class Session:
         """Sequences from 1 to this it may release without a known loan: `handover.revival`."""
         self.known: dict[Slot, int] = {}
         """Buffers that it was sent, and of which stream."""
-        self._outbox: list[bytes] = []  # a tenth of a deque; it is short
-        self._answers: Iterator[bytes] | None = None
-        """Of a QUERY, those that are still to be given."""
-        self._stale: tuple[Stream, ...] = ()
-        """Outputs that changed while it did not read."""
-        self._events_lost = 0
-        """EVENTs left out because it did not read, of which it has not been told."""
-        self._events = READABLE
-        self._hello_timer: Timer | None = self._reactor.call_later(
+        self._outbox: Outbox | None = None
+        """What waits for it to read; None when nothing does."""
+        self._hello_timer: Timer | None = hub.reactor.call_later(
             protocol.HELLO_TIMEOUT_S, self._hello_missing
         )
         self.number = hub.add(self, number)
         self.marks = hub.keeper.take_in(self)
         """By a slot's place, what the client has of it, for the next daemon."""
-        self._reactor.watch(transport.fileno(), self._ready)
+        hub.reactor.watch(transport.fileno(), self._ready)
 
     @property
     def is_watching(self) -> bool:
         """Whether it is told of events."""
-        return self._hub.is_watched_by(self)
+        return self.hub.is_watched_by(self)
 
     def fileno(self) -> int:
         """Lend its socket."""
@@ -165,8 +150,9 @@ class Session:
             self.close()
 
     def _act(self, events: int) -> None:
-        if events & WRITABLE:
-            self._flush()
+        if events & WRITABLE and self._outbox is not None:
+            self._outbox.flush()
+            self._tidy()
         if events & ~WRITABLE:
             self._take(bytes(_ROOM[: self._read(_ROOM)]))
 
@@ -220,18 +206,18 @@ class Session:
         self.is_greeted = True
         self.name = "".join(c if c.isprintable() else "?" for c in hello.name)
         self._stop_hello_timer()
-        self._hub.keeper.changed(self)
+        self.hub.keeper.changed(self)
         self.introduce(header.serial)
         log.info("%s connected", self, code="connected")
-        self._hub.tell(protocol.EventKind.CLIENT_CONNECTED, self)
+        self.hub.tell(protocol.EventKind.CLIENT_CONNECTED, self)
 
     def introduce(self, serial: int) -> None:
         """Answer the HELLO."""
-        self.send(protocol.WELCOME.pack(self._hub.welcome(), serial=serial))
-        for stream in self._hub.streams.values():
+        self.send(protocol.WELCOME.pack(self.hub.welcome(), serial=serial))
+        for stream in self.hub.streams.values():
             self.describe(stream)
         self.is_introduced = True
-        self._hub.keeper.changed(self)
+        self.hub.keeper.changed(self)
 
     def _stop_hello_timer(self) -> None:
         if self._hello_timer is not None:
@@ -248,18 +234,18 @@ class Session:
             subscription = Subscription(self, stream, request)
             self.subscriptions[header.stream] = subscription
             subscription.reconsider()
-            self._hub.keeper.changed(self)
+            self.hub.keeper.changed(self)
             try:
                 stream.engine.subscribe(subscription)
             except BaseException:
                 self._forget(subscription)
                 raise
             log.info("%s: subscribed to %s", self, stream.name, output=stream.name)
-            self._hub.tell(protocol.EventKind.SUBSCRIBED, self, stream=stream)
+            self.hub.tell(protocol.EventKind.SUBSCRIBED, self, stream=stream)
         except ProtocolError:
             raise
         except CaptureError as error:
-            refused = self._hub.streams.get(header.stream)
+            refused = self.hub.streams.get(header.stream)
             name = str(header.stream) if refused is None else refused.name
             log.info("%s: subscription to %s refused: %s", self, name, error, output=name)
             self._send_error(error, header)
@@ -267,10 +253,10 @@ class Session:
     def _check_subscribe(self, request: protocol.Subscribe, header: protocol.Header) -> Stream:
         if not 1 <= request.credits <= protocol.MAX_CREDITS:
             raise ProtocolError(f"SUBSCRIBE with {request.credits} credits")
-        stream = self._hub.streams.get(header.stream)
+        stream = self.hub.streams.get(header.stream)
         if stream is None:
             raise NoOutputError(f"there is no stream {header.stream}", "connect again")
-        self._hub.access.check(self.peer, stream.name)
+        self.hub.access.check(self.peer, stream.name)
         if header.stream in self.subscriptions:
             raise CaptureBusyError("this connection has the stream already", code="subscribed")
         if request.credits + self._held_of(header.stream) > protocol.MAX_CREDITS:
@@ -305,32 +291,33 @@ class Session:
     def _pause(self, request: protocol.Pause, header: protocol.Header) -> None:
         if (subscription := self.subscriptions.get(header.stream)) is not None:
             subscription.pause()
-            self._hub.keeper.changed(self)
+            self.hub.keeper.changed(self)
 
     def _resume(self, request: protocol.Resume, header: protocol.Header) -> None:
         if (subscription := self.subscriptions.get(header.stream)) is not None:
             subscription.resume()
-            self._hub.keeper.changed(self)
+            self.hub.keeper.changed(self)
 
     def _goodbye(self, request: protocol.Goodbye, header: protocol.Header) -> None:
         self.say_bye(protocol.ByeReason.CLIENT)
 
     def _query(self, request: protocol.AskQuery, header: protocol.Header) -> None:
-        if self._outbox or self._answers is not None:
+        if self._outbox is not None:
             busy = CaptureBusyError("earlier answers are not read yet", code="capacity")
             self._send_error(busy, header)
             return
-        self._answers = self._hub.answer(self, request.what, header.serial)
-        self._flush()
+        self._need_outbox().add_answers(self.hub.answer(self, request.what, header.serial))
+        self._tidy()
 
     def _watch(self, request: protocol.Watch, header: protocol.Header) -> None:
-        self._hub.watch(self, bool(request.is_wanted))
-        self._events_lost = 0
-        self._hub.keeper.changed(self)
+        self.hub.watch(self, bool(request.is_wanted))
+        if self._outbox is not None:
+            self._outbox.forget_lost_events()
+        self.hub.keeper.changed(self)
 
     def _disconnect(self, request: protocol.Disconnect, header: protocol.Header) -> None:
         try:
-            self._hub.disconnect(self, request.client)
+            self.hub.disconnect(self, request.client)
         except CaptureError as error:
             self._send_error(error, header)
         else:
@@ -341,7 +328,7 @@ class Session:
     @property
     def is_clogged(self) -> bool:
         """Whether messages wait for the client to read; it gets no frames until then."""
-        return bool(self._outbox)
+        return self._outbox is not None and bool(self._outbox.messages)
 
     def send_buffer(self, stream: Stream, slot: Slot) -> None:
         """Send a buffer's descriptors, once.
@@ -429,14 +416,14 @@ class Session:
             "%s: held frame %d for too long", self, sequence,
             output=stream.name, sequence=sequence,
         )  # fmt: skip
-        self._hub.tell(protocol.EventKind.FRAME_REVOKED, self, stream=stream, sequence=sequence)
+        self.hub.tell(protocol.EventKind.FRAME_REVOKED, self, stream=stream, sequence=sequence)
         self.revoked += 1
         if self._revocations is None:
             self._revocations = deque(maxlen=_REVOCATIONS_LIMIT)
-        self._revocations.append(self._reactor.now_ns())
+        self._revocations.append(self.hub.reactor.now_ns())
         if _is_slow(self._revocations):
             reason = f"{len(self._revocations)} frames were held for too long"
-            self._leave_cut_off(CaptureLostError(reason, "release them sooner", code="slow"))
+            self.cut_off_soon(CaptureLostError(reason, "release them sooner", code="slow"))
 
     def send_state(self, stream: Stream, problem: CaptureError | None) -> None:
         """Tell the client that frames of a stream stop for a while, or are back."""
@@ -455,8 +442,8 @@ class Session:
         """Tell the client what an output is like now; when it does not read, the last only."""
         if not self.is_greeted:
             return
-        if self._outbox:
-            self._stale = (*(other for other in self._stale if other is not stream), stream)
+        if self._outbox is not None and self._outbox.messages:
+            self._outbox.put_off(stream)
             return
         if state and stream.stream_id in self.subscriptions:
             self.send(state)
@@ -464,19 +451,11 @@ class Session:
             self.send(message)
 
     def send_event(self, message: bytes) -> None:
-        """Send an EVENT; to a client that is behind none, but later how many it has missed."""
-        if self._events_lost or len(self._outbox) >= _EVENTS_LIMIT:
-            self._events_lost += 1
+        """Send an EVENT, which a client that is behind may go without."""
+        if self._outbox is not None:
+            self._outbox.add_event(message)
         else:
             self.send(message)
-
-    def _catch_up(self) -> None:
-        stale, self._stale = self._stale, ()
-        for stream in stale:
-            self.describe(stream)
-        if self._events_lost and not self._outbox:
-            lost, self._events_lost = self._events_lost, 0
-            self.send(self._hub.events_lost(lost))
 
     def status(self, serial: int) -> Iterator[bytes]:
         """Yield a CLIENT for each subscription, or one for a client without any."""
@@ -508,7 +487,7 @@ class Session:
 
     def wish_changed(self) -> None:
         """Write down for the next daemon what the client wishes now."""
-        self._hub.keeper.changed(self)
+        self.hub.keeper.changed(self)
 
     def check_access(self) -> None:
         """Cut the client off if it has anything of a stream that it may not see any more.
@@ -518,7 +497,7 @@ class Session:
         """
         try:
             for stream_id in {*self.subscriptions, *self.known.values()}:
-                self._hub.access.check(self.peer, self._hub.streams[stream_id].name)
+                self.hub.access.check(self.peer, self.hub.streams[stream_id].name)
         except NotAllowedError as error:
             self.cut_off(error)
 
@@ -536,13 +515,13 @@ class Session:
 
     def _drop(self, subscription: Subscription) -> None:
         if subscription.stream.stream_id in self.subscriptions:
-            self._hub.tell(protocol.EventKind.UNSUBSCRIBED, self, stream=subscription.stream)
+            self.hub.tell(protocol.EventKind.UNSUBSCRIBED, self, stream=subscription.stream)
         self._forget(subscription)
 
     def _forget(self, subscription: Subscription) -> None:
         self.subscriptions.pop(subscription.stream.stream_id, None)
         subscription.stream.engine.unsubscribe(subscription)
-        self._hub.keeper.changed(self)
+        self.hub.keeper.changed(self)
 
     def _send_error(self, error: CaptureError, header: protocol.Header) -> None:
         body = wire_errors.to_message(error)
@@ -550,60 +529,24 @@ class Session:
 
     def send(self, message: bytes) -> None:
         """Send a message, after those that wait; a client that does not read is cut off."""
-        if not self._transport or self._is_leaving:
-            return
-        self._outbox.append(message)
-        if len(self._outbox) == 1:
-            self._flush()
-        elif len(self._outbox) == _UNHEARD_AT + 1:
-            self._listen()
-        elif len(self._outbox) > _OUTBOX_LIMIT:
-            reason = f"{_OUTBOX_LIMIT} messages wait for it to read"
-            self._leave_cut_off(CaptureLostError(reason, "read sooner", code="clogged"))
+        if self._transport and not self._is_leaving:
+            self._need_outbox().add(message)
+            self._tidy()
 
-    def _flush(self) -> None:
-        try:
-            self._send_waiting()
-            self._go_on_answering()
-        except BlockingIOError:
-            pass  # the loop says when there is room
-        except (OSError, CaptureLostError) as error:  # whoever has called may be another client
-            log.debug("%s: %s", self, error)
-            self._outbox.clear()
-            self._stale, self._answers = (), None
-            self.hung_up()
-        if self._listen():
-            for subscription in list(self.subscriptions.values()):
-                subscription.reconsider()
-                subscription.stream.engine.wake()
-        if not self._outbox and (self._stale or self._events_lost):
-            self._catch_up()
+    def _need_outbox(self) -> Outbox:
+        if self._outbox is None:
+            self._outbox = Outbox(self, self._transport)
+        return self._outbox
 
-    def _listen(self) -> bool:
-        """Watch for what matters at the moment; say whether that has changed."""
-        events = READABLE if len(self._outbox) <= _UNHEARD_AT else 0
-        if self._outbox or self._answers is not None:
-            events |= WRITABLE
-        if events == self._events:
-            return False
-        self._events = events
-        self._reactor.change(self._transport.fileno(), events)
-        return True
+    def _tidy(self) -> None:
+        if self._outbox is not None and self._outbox.is_empty:
+            self._outbox = None
 
-    def _send_waiting(self) -> None:
-        while self._outbox:
-            self._transport.send(self._outbox[0])
-            del self._outbox[0]
-
-    def _go_on_answering(self) -> None:
-        if self._answers is None:
-            return
-        for _ in range(_ANSWERS_A_TURN):
-            if (message := next(self._answers, None)) is None:
-                self._answers = None
-                return
-            self._outbox.append(message)
-            self._send_waiting()
+    def reconsider(self) -> None:
+        """Say anew what it wants, now that it reads again or does not any more."""
+        for subscription in list(self.subscriptions.values()):
+            subscription.reconsider()
+            subscription.stream.engine.wake()
 
     # -- leaving ------------------------------------------------------------------------------
 
@@ -615,9 +558,10 @@ class Session:
         """
         if not self._is_leaving:
             self._is_leaving = True
-            self._reactor.call_at(0, way)
+            self.hub.reactor.call_at(0, way)
 
-    def _leave_cut_off(self, error: CaptureError) -> None:
+    def cut_off_soon(self, error: CaptureError) -> None:
+        """Cut it off, but not before the loop's next turn."""
         self._leave(lambda: self.cut_off(error))
 
     def hung_up(self) -> None:
@@ -638,9 +582,9 @@ class Session:
             return
         log.warning("%s: %s", self, error, code=error.code)
         known = self.known
-        self._hub.tell(protocol.EventKind.CLIENT_CUT_OFF, self, error=error)
+        self.hub.tell(protocol.EventKind.CLIENT_CUT_OFF, self, error=error)
         self._refuse(error)
-        for stream in self._hub.streams.values():
+        for stream in self.hub.streams.values():
             mine = {(s.generation, s.index) for s, of in known.items() if of == stream.stream_id}
             stream.engine.taint(mine)
 
@@ -649,7 +593,7 @@ class Session:
         self._last_words(protocol.ERROR.pack(body, serial=serial))
 
     def _last_words(self, message: bytes) -> None:
-        if self._transport and not self._outbox:
+        if self._transport and not self.is_clogged:
             with contextlib.suppress(OSError, CaptureLostError):
                 self._transport.send(message)
         self.close()
@@ -659,7 +603,7 @@ class Session:
         if not self._transport:
             return
         self._stop_hello_timer()
-        self._reactor.unwatch(self._transport.fileno())
+        self.hub.reactor.unwatch(self._transport.fileno())
         self._transport.hang_up()
         lent = list(self.lent.values())
         self.lent.clear()  # nothing can be taken back from it any more
@@ -669,9 +613,9 @@ class Session:
         for subscription, picture in lent:
             subscription.give_back(picture)
         self.known = {}
-        self._answers = None
+        self._outbox = None
         log.info("%s left", self, code="left")
-        self._hub.left(self)
+        self.hub.left(self)
 
     def __str__(self) -> str:
         return f"client {self.name or '?'} ({self.peer})"
