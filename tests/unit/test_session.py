@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from capturectl.errors import CaptureError
+    from captured.capture.pool import Slot
 
 STREAM_ID = 1
 POOL_SIZE = 8
@@ -1097,6 +1098,12 @@ def sessions() -> int:
     return sum(isinstance(thing, Session) for thing in gc.get_objects())
 
 
+def known_to(client: Client) -> set[Slot]:
+    """Return the buffers that a client was sent."""
+    assert client.session.loans is not None
+    return set(client.session.loans.known)
+
+
 # -- former buffers ---------------------------------------------------------------------------
 
 
@@ -1107,7 +1114,7 @@ def keep_former_buffers(world: World, uid: int, monkeypatch: pytest.MonkeyPatch)
     world.ask(client, subscribe(credits=protocol.MAX_CREDITS))
     for _ in range(protocol.MAX_CREDITS):
         world.finish(client)
-    known = len(client.session.known)
+    known = len(known_to(client))
     client.session.close()
     world.engine.detach()
     return known
@@ -1624,7 +1631,7 @@ def test_the_buffers_that_he_knows_are_not_written_again(world: World, client: C
     world.ask(client, subscribe())
     frame = only(world.finish(client), "FRAME")
     world.ask(client, unsubscribe())
-    known = set(client.session.known)
+    known = known_to(client)
     world.hub.set_access(only_for(BERTA))
     assert_cut(client, client.read(), "not-allowed")
     assert frame.body.buffer in {slot.index for slot in known}

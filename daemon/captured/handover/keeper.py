@@ -79,20 +79,23 @@ class Keeper:
         elif self._free:
             del self._free[0]  # the manager keeps fewer now, and counts this one as well
 
-    def take_in(self, session: Session) -> memoryview | bytearray:
-        """Keep a session; return its marks, by place."""
-        row = self._rows.get(session.number)
-        if row is not None:
-            return self._state.marks(row)  # adopted
+    def take_in(self, session: Session) -> None:
+        """Keep a session."""
+        if session.number in self._rows:
+            return  # adopted
         if not self._free:
             self._say_full()
-            return self._unkept
+            return
         self._notifier.store(f"{CLIENT}{session.number}", session)
         row = self._rows[session.number] = self._free.pop()
         marks = self._state.marks(row)
         marks[:] = bytes(len(marks))
         self.changed(session)
-        return marks
+
+    def marks_of(self, session: Session) -> memoryview | bytearray:
+        """Return a session's marks, by place."""
+        row = self._rows.get(session.number)
+        return self._unkept if row is None else self._state.marks(row)
 
     def _say_full(self) -> None:
         if not self._is_full:
@@ -165,8 +168,8 @@ def _record_of(session: Session) -> SessionRecord:
             stream, subscription.request, True, subscription.left, subscription.is_paused,
             subscription.counted,
         )  # fmt: skip
-    if wish is NO_WISH:
-        for subscription, _ in session.lent.values():
+    if wish is NO_WISH and session.loans is not None:
+        for subscription, _ in session.loans.lent.values():
             wish = Wish(subscription.stream.stream_id, subscription.request, False, 0, False, 0)
     return SessionRecord(
         session.number, session.time_connected_ns, session.revoked,

@@ -28,13 +28,15 @@ if TYPE_CHECKING:
     from captured.handover.records import SessionRecord, Wish
     from captured.handover.state import State
     from captured.server.hub import Hub
+    from captured.server.loans import Loans
     from captured.server.stream import Stream
 
 
 class Loan(NamedTuple):
     """A frame that a former daemon lent."""
 
-    session: Session
+    loans: Loans
+    """Of the client that has it."""
     receipt: bytes
 
 
@@ -81,20 +83,21 @@ class Revival:
         if not record.is_introduced:
             session.introduce(0)  # the answer may have been sent in part; twice does no harm
         self._hub.watch(session, record.is_watching)
-        for slot, mark in zip(self._slots, session.marks, strict=False):
+        marks = self._state.marks(row)
+        for slot, mark in zip(self._slots, marks, strict=False):
             if mark != UNKNOWN:
-                session.note_known(self._stream, slot)
+                session.need_loans().note_known(self._stream, slot)
         if record.wish.stream == self._stream.stream_id:
             self._revive_wish(record.wish, session)
         if not self._slots:
-            session.marks[:] = bytes(len(session.marks))  # they are of a pool that is lost
+            marks[:] = bytes(len(marks))  # they are of a pool that is lost
 
     def _revive_wish(self, wish: Wish, session: Session) -> None:
         subscription = Subscription(session, self._stream, protocol.Subscribe(*wish.request))
-        lent = [place for place, mark in enumerate(session.marks) if mark == LENT]
+        lent = [place for place, mark in enumerate(subscription.marks) if mark == LENT]
         for place in lent:
             if place < len(self._slots):
-                self._lend(self._slots[place], subscription, session)
+                self._lend(self._slots[place], subscription, session.need_loans())
         if not wish.is_active:
             return
         session.subscriptions[wish.stream] = subscription
@@ -109,15 +112,15 @@ class Revival:
         else:
             self._waiting.append(subscription)
 
-    def _lend(self, slot: Slot, subscription: Subscription, session: Session) -> None:
+    def _lend(self, slot: Slot, subscription: Subscription, loans: Loans) -> None:
         """Note that the client has a frame."""
         sequence = self._state.sequence_of(slot.place)
         receipt = receipt_of(self._stream.stream_id, sequence, slot.index, slot.generation)
         picture = Picture(slot, sequence, 0, 0, 0, NO_VBLANK)
-        session.lent[receipt] = subscription, picture
+        loans.lent[receipt] = subscription, picture
         slot.adopt_loan(subscription, self._now_ns)
         subscription.credits = max(0, subscription.credits - 1)
-        self._loans.append(Loan(session, receipt))
+        self._loans.append(Loan(loans, receipt))
 
     def finish(self) -> None:
         """Serve the subscribers again, and take back what they do not release soon."""
@@ -130,5 +133,5 @@ class Revival:
         self._hub.reactor.call_later(protocol.LEASE_MS / 1000, self._lapse)
 
     def _lapse(self) -> None:
-        for session, receipt in self._loans:
-            session.lapse(receipt)
+        for loans, receipt in self._loans:
+            loans.lapse(receipt)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from captured.capture.pool import Slot
     from captured.reactor import Reactor
     from captured.server.keeper import Keeper
+    from captured.server.loans import Loans
     from captured.server.session import Session
     from captured.server.stream import Stream
 
@@ -68,6 +69,10 @@ class Hub:
     def uids(self) -> list[int]:
         """Return the user of each session."""
         return [session.peer.uid for session in self.sessions.values()]
+
+    def loans(self) -> list[Loans]:
+        """Return the loans of all who have any."""
+        return [session.loans for session in self.sessions.values() if session.loans is not None]
 
     def left(self, session: Session) -> None:
         """Hear that a session has ended."""
@@ -208,12 +213,12 @@ class _StreamOutlet:
         self._hub.keeper.pool_changed()
 
     def pool_freed(self, generation: int) -> None:
-        for session in tuple(self._hub.sessions.values()):
-            session.buffers_gone(self._stream, generation)
+        for loans in self._hub.loans():
+            loans.buffers_gone(self._stream, generation)
 
     def slot_replaced(self, slot: Slot) -> None:
-        for session in tuple(self._hub.sessions.values()):
-            session.buffer_gone(self._stream, slot)
+        for loans in self._hub.loans():
+            loans.buffer_gone(self._stream, slot)
 
     def capture_lost(self, sequence: int) -> None:
         self._hub.tell(Kind.CAPTURE_LOST, stream=self._stream, sequence=sequence)

@@ -20,8 +20,11 @@ Marks = bytearray | memoryview
 class Keeper(Protocol):
     """Keeps sessions, and the pool whose frames they hold."""
 
-    def take_in(self, session: Session) -> Marks:
-        """Keep a new session; return its marks, by place, which it sets itself."""
+    def take_in(self, session: Session) -> None:
+        """Keep a new session."""
+
+    def marks_of(self, session: Session) -> Marks:
+        """Return a session's marks, by place; its loans set them."""
 
     def changed(self, session: Session) -> None:
         """Write anew what there is to know of a session."""
@@ -42,7 +45,10 @@ _NO_MARKS = bytearray(NOWHERE + 1)
 class NoKeeper:
     """Of a daemon that nobody goes on from."""
 
-    def take_in(self, session: Session) -> Marks:
+    def take_in(self, session: Session) -> None:
+        """Ignore it."""
+
+    def marks_of(self, session: Session) -> Marks:
         """Return marks that nobody reads."""
         return _NO_MARKS
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import struct
-from collections import deque
 
 from capturectl import protocol, wire_errors
 from capturectl.errors import (
@@ -19,7 +18,7 @@ from capturectl.errors import (
 )
 from captured import log
 from captured.reactor import READABLE, WRITABLE
-from captured.server.keeper import KNOWN
+from captured.server.loans import Loans
 from captured.server.outbox import Outbox
 from captured.server.stream import RECEIPT_SIZE, receipt_of, state_of
 from captured.server.subscription import Subscription
@@ -30,17 +29,13 @@ if TYPE_CHECKING:
     from typing import Any
 
     from capturectl.transport import Transport
-    from captured.capture.audience import Picture
-    from captured.capture.pool import Slot
     from captured.reactor import Timer
     from captured.server.hub import Hub
+    from captured.server.loans import Loan
     from captured.server.peer import Peer
     from captured.server.stream import Stream
 
 
-_REVOCATIONS_LIMIT = 3
-_REVOCATIONS_SPAN_S = 10.0
-"""A client that has so many frames taken back within so many seconds is cut off."""
 _SERIAL_AT, _RECEIPT_AT = 8, 12
 _RELEASE_HEAD = protocol.RELEASE.pack(protocol.Release(0, 0, 0))[:_SERIAL_AT]
 """Type, flags and size of a RELEASE; then come its serial and its receipt."""
@@ -51,12 +46,6 @@ _split = struct.Struct(f"{_SERIAL_AT}s{_RECEIPT_AT - _SERIAL_AT}x{RECEIPT_SIZE}s
 """Takes a message apart as if it were a RELEASE: its head, its receipt."""
 
 
-Loan = tuple["Subscription", "Picture"]
-"""A frame that the client has, and for which of its wishes it came."""
-TakenBack = tuple["Subscription", bool]
-"""For which wish a frame came, and whether it was taken back because the client was late."""
-
-
 class Session:
     """A connection, from accept to hang-up.
 
@@ -64,9 +53,9 @@ class Session:
     """
 
     __slots__ = (
-        "_hello_timer", "_is_leaving", "_outbox", "_read", "_revocations", "_taken_back",
-        "_transport", "excused", "hub", "is_greeted", "is_introduced", "known", "lent", "marks",
-        "name", "number", "peer", "revoked", "subscriptions", "time_connected_ns", "write",
+        "_hello_timer", "_is_leaving", "_lent", "_outbox", "_read", "_transport", "excused", "hub",
+        "is_greeted", "is_introduced", "loans", "name", "number", "peer", "subscriptions",
+        "time_connected_ns", "write",
     )  # fmt: skip
 
     def __init__(self, transport: Transport, peer: Peer, hub: Hub, number: int = 0) -> None:
@@ -83,25 +72,32 @@ class Session:
         self.hub = hub
         self.time_connected_ns = hub.reactor.now_ns()
         self.subscriptions: dict[int, Subscription] = {}
-        self.lent: dict[bytes, Loan] = {}
-        """By receipt: the bytes that will bring the frame back."""
-        self._taken_back: dict[bytes, TakenBack] = {}
-        """The same, of frames that were revoked and not released since."""
-        self.revoked = 0
-        self._revocations: deque[int] | None = None
+        self.loans: Loans | None = None
+        """Its buffers and frames; None until it subscribes for the first time."""
+        self._lent: dict[bytes, Loan] | None = None
+        """Those of the loans, so that a RELEASE is one look away."""
         self.excused = 0
         """Sequences from 1 to this it may release without a known loan: `handover.revival`."""
-        self.known: dict[Slot, int] = {}
-        """Buffers that it was sent, and of which stream."""
         self._outbox: Outbox | None = None
         """What waits for it to read; None when nothing does."""
         self._hello_timer: Timer | None = hub.reactor.call_later(
             protocol.HELLO_TIMEOUT_S, self._hello_missing
         )
         self.number = hub.add(self, number)
-        self.marks = hub.keeper.take_in(self)
-        """By a slot's place, what the client has of it, for the next daemon."""
+        hub.keeper.take_in(self)
         hub.reactor.watch(transport.fileno(), self._ready)
+
+    def need_loans(self) -> Loans:
+        """Return its loans, from now on if it has none yet."""
+        if self.loans is None:
+            self.loans = Loans(self, self.hub.keeper.marks_of(self))
+            self._lent = self.loans.lent
+        return self.loans
+
+    @property
+    def revoked(self) -> int:
+        """How many frames were taken back because it was late."""
+        return 0 if self.loans is None else self.loans.revoked
 
     @property
     def is_watching(self) -> bool:
@@ -116,7 +112,9 @@ class Session:
         """Go on after the HELLO that a former daemon answered."""
         self.is_greeted = self.is_introduced = True
         self.name = name
-        self.time_connected_ns, self.revoked = time_connected_ns, revoked
+        self.time_connected_ns = time_connected_ns
+        if revoked:
+            self.need_loans().revoked = revoked
         self._stop_hello_timer()
 
     # -- receiving ----------------------------------------------------------------------------
@@ -128,8 +126,12 @@ class Session:
                 size = self._read(_ROOM)
                 # Most messages are a RELEASE, and its bytes are known before they come.
                 head, receipt = _split(_ROOM)
-                is_release = size == _RELEASE_SIZE and head == _RELEASE_HEAD
-                if is_release and (loan := self.lent.pop(receipt, None)) is not None:
+                if (
+                    size == _RELEASE_SIZE
+                    and head == _RELEASE_HEAD
+                    and (lent := self._lent)
+                    and (loan := lent.pop(receipt, None)) is not None
+                ):
                     loan[0].give_back(loan[1])
                 else:
                     self._take(bytes(_ROOM[:size]))
@@ -259,19 +261,16 @@ class Session:
         self.hub.access.check(self.peer, stream.name)
         if header.stream in self.subscriptions:
             raise CaptureBusyError("this connection has the stream already", code="subscribed")
-        if request.credits + self._held_of(header.stream) > protocol.MAX_CREDITS:
+        spent = 0 if self.loans is None else self.loans.spent_on(header.stream)
+        if request.credits + spent > protocol.MAX_CREDITS:
             raise CaptureBusyError(
-                f"this connection holds {self._held_of(header.stream)} frames of the stream",
+                f"this connection holds {spent} frames of the stream",
                 "release some first",
                 code="capacity",
             )
         stream.check_wish(request)
         stream.engine.check_keeper(self.peer.uid)
         return stream
-
-    def _held_of(self, stream_id: int) -> int:
-        holdings = *self.lent.values(), *self._taken_back.values()
-        return sum(subscription.stream.stream_id == stream_id for subscription, _ in holdings)
 
     def _unsubscribe(self, request: protocol.Unsubscribe, header: protocol.Header) -> None:
         subscription = self.subscriptions.get(header.stream)
@@ -280,12 +279,9 @@ class Session:
 
     def _release(self, request: protocol.Release, header: protocol.Header) -> None:
         receipt = receipt_of(header.stream, *request)
-        if (loan := self.lent.pop(receipt, None)) is not None:
-            loan[0].give_back(loan[1])
-        elif (taken_back := self._taken_back.pop(receipt, None)) is not None:
-            subscription, is_overdue = taken_back
-            subscription.credit_returned(is_overdue=is_overdue)
-        elif not 0 < request.sequence <= self.excused:
+        if self.loans is not None and self.loans.release(receipt):
+            return
+        if not 0 < request.sequence <= self.excused:
             raise ProtocolError(f"RELEASE of frame {request.sequence}, which is not held")
 
     def _pause(self, request: protocol.Pause, header: protocol.Header) -> None:
@@ -330,100 +326,13 @@ class Session:
         """Whether messages wait for the client to read; it gets no frames until then."""
         return self._outbox is not None and bool(self._outbox.messages)
 
-    def send_buffer(self, stream: Stream, slot: Slot) -> None:
-        """Send a buffer's descriptors, once.
+    def send_fds(self, packet: bytes, fds: Sequence[int]) -> None:
+        """Send a message with descriptors, now or not at all.
 
         Raises:
             OSError: EAGAIN, the client's socket is full; EPIPE, it is gone.
         """
-        message, fds = _buffer_message(stream, slot)
-        self._transport.send(message, fds)
-        self.note_known(stream, slot)
-        self.marks[slot.place] = KNOWN
-
-    def note_known(self, stream: Stream, slot: Slot) -> None:
-        """Note that the client was sent a buffer's descriptors, by this daemon or a former one."""
-        self.known[slot] = stream.stream_id
-        slot.knowers |= {self.peer.uid}
-
-    def send_fds(self, packet: bytes, fds: Sequence[int]) -> None:
-        """Send a message with descriptors; errors as above."""
         self._transport.send(packet, fds)
-
-    def buffers_gone(self, stream: Stream, generation: int) -> None:
-        """Tell the client that it may unmap a former pool."""
-        for slot in [slot for slot in self.known if slot.generation == generation]:
-            self.buffer_gone(stream, slot)
-
-    def buffer_gone(self, stream: Stream, slot: Slot) -> None:
-        """Tell the client that it may unmap a buffer, if it has it."""
-        if self.known.get(slot) != stream.stream_id:
-            return
-        del self.known[slot]
-        body = protocol.BufferGone(slot.index, slot.generation)
-        self.send(protocol.BUFFER_GONE.pack(body, stream=stream.stream_id))
-
-    def frame_revoked(self, subscription: Subscription, slot: Slot, *, is_overdue: bool) -> None:
-        """Tell the client that a frame was taken back; cut it off when it held too many."""
-        if not self._transport:
-            return  # it is being closed, and gives everything back anyway
-        receipt, picture = self._loan_of(subscription, slot)
-        del self.lent[receipt]
-        self._taken_back[receipt] = subscription, is_overdue
-        self.marks[slot.place] = KNOWN
-        stream = subscription.stream
-        body = protocol.Revoked(picture.sequence, slot.index, slot.generation)
-        self.send(protocol.REVOKED.pack(body, stream=stream.stream_id))
-        if is_overdue:
-            self._note_revoked(stream, picture.sequence)
-
-    def lapse(self, receipt: bytes) -> None:
-        """Take back a frame that a former daemon lent, if the client has not released it since.
-
-        It may never have had it, or have released it unheard: so its credit returns at once.
-        """
-        if not self._transport or (loan := self.lent.pop(receipt, None)) is None:
-            return
-        subscription, picture = loan
-        slot = picture.slot
-        body = protocol.Revoked(picture.sequence, slot.index, slot.generation)
-        self.send(protocol.REVOKED.pack(body, stream=subscription.stream.stream_id))
-        subscription.give_back(picture)
-
-    def holds(self, subscription: Subscription, slot: Slot) -> bool:
-        """Whether the client has a slot by a subscription."""
-        return any(s is subscription and p.slot is slot for s, p in self.lent.values())
-
-    def holds_none_before(self, subscription: Subscription, sequence: int) -> bool:
-        """Whether all that the client has by a subscription is as new as that, or newer."""
-        if any(is_overdue for _, is_overdue in self._taken_back.values()):
-            return False
-        return all(
-            picture.sequence >= sequence
-            for lent_to, picture in self.lent.values()
-            if lent_to is subscription
-        )
-
-    def _loan_of(self, subscription: Subscription, slot: Slot) -> tuple[bytes, Picture]:
-        return next(
-            (receipt, picture)
-            for receipt, (lent_to, picture) in self.lent.items()
-            if picture.slot is slot and lent_to is subscription
-        )
-
-    def _note_revoked(self, stream: Stream, sequence: int) -> None:
-        log.info(
-            "%s: held frame %d for too long", self, sequence,
-            output=stream.name, sequence=sequence,
-        )  # fmt: skip
-        self.hub.tell(protocol.EventKind.FRAME_REVOKED, self, stream=stream, sequence=sequence)
-        self.revoked += 1
-        if self._revocations is None:
-            self._revocations = deque(maxlen=_REVOCATIONS_LIMIT)
-        self._revocations.append(self.hub.reactor.now_ns())
-        if _is_slow(self._revocations):
-            reason = f"{len(self._revocations)} frames were held for too long"
-            self.cut_off_soon(CaptureLostError(reason, "release them sooner", code="slow"))
 
     def send_state(self, stream: Stream, problem: CaptureError | None) -> None:
         """Tell the client that frames of a stream stop for a while, or are back."""
@@ -468,7 +377,6 @@ class Session:
             yield protocol.CLIENT.pack(self._status(None), serial=serial)
 
     def _status(self, subscription: Subscription | None) -> protocol.ClientStatus:
-        held = sum(lent_to is subscription for lent_to, _ in self.lent.values())
         return protocol.ClientStatus(
             self.number,
             self.time_connected_ns,
@@ -479,11 +387,16 @@ class Session:
             self.peer.uid,
             self.peer.gid,
             subscription.credits if subscription else 0,
-            held if subscription else len(self.lent),
+            self._held_by(subscription),
             subscription.request.max_fps_millihertz if subscription else 0,
             subscription.flags if subscription else 0,
             self.name,
         )
+
+    def _held_by(self, subscription: Subscription | None) -> int:
+        if self.loans is None:
+            return 0
+        return self.loans.held_by(subscription) if subscription else len(self.loans.lent)
 
     def wish_changed(self) -> None:
         """Write down for the next daemon what the client wishes now."""
@@ -496,7 +409,8 @@ class Session:
         those of a subscription that has ended too.
         """
         try:
-            for stream_id in {*self.subscriptions, *self.known.values()}:
+            known = () if self.loans is None else self.loans.known.values()
+            for stream_id in {*self.subscriptions, *known}:
                 self.hub.access.check(self.peer, self.hub.streams[stream_id].name)
         except NotAllowedError as error:
             self.cut_off(error)
@@ -581,12 +495,12 @@ class Session:
         if not self._transport:
             return
         log.warning("%s: %s", self, error, code=error.code)
-        known = self.known
+        loans = self.loans
         self.hub.tell(protocol.EventKind.CLIENT_CUT_OFF, self, error=error)
         self._refuse(error)
-        for stream in self.hub.streams.values():
-            mine = {(s.generation, s.index) for s, of in known.items() if of == stream.stream_id}
-            stream.engine.taint(mine)
+        if loans is not None:
+            for stream in self.hub.streams.values():
+                stream.engine.taint(loans.keys_of(stream))
 
     def _refuse(self, error: CaptureError, serial: int = 0) -> None:
         body = wire_errors.to_message(error, fatal=True)
@@ -605,15 +519,14 @@ class Session:
         self._stop_hello_timer()
         self.hub.reactor.unwatch(self._transport.fileno())
         self._transport.hang_up()
-        lent = list(self.lent.values())
-        self.lent.clear()  # nothing can be taken back from it any more
-        self._taken_back.clear()  # no cycles: there is no collector while anything is captured
+        # Nothing can be taken back from it any more.
+        lent = () if self.loans is None else self.loans.clear()
         for subscription in list(self.subscriptions.values()):
             self._drop(subscription)
         for subscription, picture in lent:
             subscription.give_back(picture)
-        self.known = {}
-        self._outbox = None
+        # No cycles: there is no collector while anything is captured.
+        self.loans = self._lent = self._outbox = None
         log.info("%s left", self, code="left")
         self.hub.left(self)
 
@@ -641,31 +554,3 @@ _HANDLERS: dict[int, tuple[protocol.Message[Any], Callable[[Session, Any, Any], 
         (protocol.DISCONNECT, Session._disconnect),
     )
 }
-
-
-def _is_slow(revocations: deque[int]) -> bool:
-    if len(revocations) < _REVOCATIONS_LIMIT:
-        return False
-    return revocations[-1] - revocations[0] < _REVOCATIONS_SPAN_S * 1e9
-
-
-def _buffer_message(stream: Stream, slot: Slot) -> tuple[bytes, Sequence[int]]:
-    memory, geometry = slot.memory, stream.engine.geometry
-    if geometry is None:
-        raise CaptureLostError("the buffer's pool is gone")
-    planes = memory.planes
-    fill = (0,) * (protocol.MAX_FDS - len(planes))
-    body = protocol.Buffer(
-        geometry.modifier,
-        memory.size,
-        slot.index,
-        slot.generation,
-        geometry.fourcc,
-        geometry.width,
-        geometry.height,
-        len(planes),
-        tuple(plane.offset for plane in planes) + fill,  # type: ignore[arg-type]  # four
-        tuple(plane.pitch for plane in planes) + fill,  # type: ignore[arg-type]  # four
-    )
-    fds = [plane.dmabuf.fileno() for plane in planes]
-    return protocol.BUFFER.pack(body, stream=stream.stream_id), fds

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from capturectl.errors import CaptureError
     from captured.capture.audience import Picture
     from captured.capture.pool import Slot
-    from captured.server.keeper import Marks
+    from captured.server.loans import Loans
     from captured.server.stream import Stream
 
 
@@ -32,29 +32,14 @@ class Connection(Protocol):
     def is_clogged(self) -> bool:
         """Whether messages wait for the client to read."""
 
-    known: dict[Slot, int]
-    """Buffers that the client was sent."""
-    lent: dict[bytes, tuple[Subscription, Picture]]
-    """By receipt, frames that the client has."""
-    marks: Marks
-    """By a slot's place, what the client has of it, for the next daemon."""
     write: Callable[[bytes | bytearray], int]
     """The socket's own send."""
 
-    def send_buffer(self, stream: Stream, slot: Slot) -> None:
-        """Send a buffer's descriptors."""
+    def need_loans(self) -> Loans:
+        """Return what the client has of the daemon's memory."""
 
     def send_fds(self, packet: bytes, fds: Sequence[int]) -> None:
         """Send a message with descriptors."""
-
-    def holds(self, subscription: Subscription, slot: Slot) -> bool:
-        """Whether the client has a slot by a subscription."""
-
-    def holds_none_before(self, subscription: Subscription, sequence: int) -> bool:
-        """Whether all that the client has by a subscription is as new as that, or newer."""
-
-    def frame_revoked(self, subscription: Subscription, slot: Slot, *, is_overdue: bool) -> None:
-        """Tell the client that a frame was taken back."""
 
     def send_state(self, stream: Stream, problem: CaptureError | None) -> None:
         """Tell the client that frames stop for a while, or are back."""
@@ -79,9 +64,9 @@ class Subscription:
     """The engine's `Subscriber`. Lives until it has ended and everything it held is back."""
 
     __slots__ = (
-        "_captured_before", "_connection", "_engine", "_next_ns", "counted", "credits", "due_ns",
-        "gap_ns", "has_released", "is_early", "is_paused", "known", "left", "lent", "marks",
-        "request", "seen", "sent", "stream", "tardiness", "write",
+        "_captured_before", "_connection", "_engine", "_loans", "_next_ns", "counted", "credits",
+        "due_ns", "gap_ns", "has_released", "is_early", "is_paused", "known", "left", "lent",
+        "marks", "request", "seen", "sent", "stream", "tardiness", "write",
     )  # fmt: skip
 
     def __init__(
@@ -98,11 +83,13 @@ class Subscription:
         self.has_released = False
         self.tardiness = 0
         """By how many captures its frames have come late, of late."""
-        self.known = connection.known
-        self.marks = connection.marks
-        self.write = connection.write
-        self.lent = connection.lent
         self._connection = connection
+        self._loans = loans = connection.need_loans()
+        # Looked at for each frame: each hop costs.
+        self.known = loans.known
+        self.marks = loans.marks
+        self.lent = loans.lent
+        self.write = connection.write
         self._engine = stream.engine
         self._captured_before = stream.engine.captured
         self.left = request.frames
@@ -116,7 +103,7 @@ class Subscription:
     def is_prompt(self, since: int) -> bool:
         """Whether it gives frames back soon, as a rule, and holds none from before a sequence."""
         is_proven = self.has_released and self.tardiness < _TARDY
-        return is_proven and self._connection.holds_none_before(self, since)
+        return is_proven and self._loans.holds_none_before(self, since)
 
     @property
     def skipped(self) -> int:
@@ -143,7 +130,7 @@ class Subscription:
         Raises:
             OSError: EAGAIN, the client's socket is full; EPIPE, it is gone.
         """
-        self._connection.send_buffer(self.stream, slot)
+        self._loans.send_buffer(self.stream, slot)
 
     def send_early(self, packet: bytes, fence: int) -> None:
         """Send a frame's fence before it is written; errors as above."""
@@ -211,11 +198,11 @@ class Subscription:
 
     def holds(self, slot: Slot) -> bool:
         """Whether the client has a slot by this subscription."""
-        return self._connection.holds(self, slot)
+        return self._loans.holds(self, slot)
 
     def revoked(self, slot: Slot, *, is_overdue: bool) -> None:
         """The engine takes a slot back."""
-        self._connection.frame_revoked(self, slot, is_overdue=is_overdue)
+        self._loans.revoke(self, slot, is_overdue=is_overdue)
 
     # -- the output ---------------------------------------------------------------------------
 
