@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One client's connection: its requests, its subscriptions, the frames it holds."""
+"""One client's connection: what comes in, what goes out, what it wants, and its end."""
 
 from __future__ import annotations
 
@@ -11,22 +11,20 @@ from capturectl.errors import (
     CaptureBusyError,
     CaptureError,
     CaptureLostError,
-    CaptureUnsupportedError,
-    NoOutputError,
     NotAllowedError,
     ProtocolError,
 )
 from captured import log
 from captured.reactor import READABLE, WRITABLE
+from captured.server import requests
 from captured.server.loans import Loans
 from captured.server.outbox import Outbox
-from captured.server.stream import RECEIPT_SIZE, receipt_of, state_of
+from captured.server.stream import RECEIPT_SIZE, state_of
 from captured.server.subscription import Subscription
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from typing import Any
 
     from capturectl.transport import Transport
     from captured.reactor import Timer
@@ -169,47 +167,21 @@ class Session:
             raise ProtocolError("a message is longer than the protocol allows")
         header = protocol.unpack_header(packet)
         try:
-            self._dispatch(packet, header)
+            requests.serve(self, packet, header)
         except ProtocolError as error:
             self._reject(error, header.serial)
-
-    def _dispatch(self, packet: bytes, header: protocol.Header) -> None:
-        if header.flags & protocol.Flag.HAS_FDS:
-            raise ProtocolError("a client's message carries file descriptors")
-        if not self.is_greeted and header.code != protocol.HELLO.code:
-            raise ProtocolError("the first message must be HELLO")
-        handler = _HANDLERS.get(header.code)
-        if handler is None:
-            if not header.flags & protocol.Flag.MAY_IGNORE:
-                error = CaptureUnsupportedError(
-                    f"message type {header.code:#06x} is unknown", code="unknown-message"
-                )
-                self._send_error(error, header)
-            return
-        message, method = handler
-        method(self, message.unpack(packet), header)
 
     def _reject(self, error: ProtocolError, serial: int = 0) -> None:
         log.warning("%s: %s", self, error, code=error.code)
         self._refuse(error, serial)
 
-    def _hello(self, hello: protocol.Hello, header: protocol.Header) -> None:
-        if self.is_greeted:
-            raise ProtocolError("a second HELLO")
-        if hello.magic != protocol.MAGIC:
-            raise ProtocolError("HELLO without the magic number")
-        if not hello.version_min <= protocol.VERSION_MAX <= hello.version_max:
-            raise ProtocolError(
-                f"the client speaks versions {hello.version_min} to {hello.version_max}, "
-                f"the daemon {protocol.VERSION_MAX}",
-                "update the older of the two",
-                code="version",
-            )
+    def greet(self, name: str, serial: int) -> None:
+        """Hear its HELLO, and answer."""
         self.is_greeted = True
-        self.name = "".join(c if c.isprintable() else "?" for c in hello.name)
+        self.name = "".join(c if c.isprintable() else "?" for c in name)
         self._stop_hello_timer()
         self.hub.keeper.changed(self)
-        self.introduce(header.serial)
+        self.introduce(serial)
         log.info("%s connected", self, code="connected")
         self.hub.tell(protocol.EventKind.CLIENT_CONNECTED, self)
 
@@ -230,173 +202,25 @@ class Session:
         self._hello_timer = None
         self._reject(ProtocolError("no HELLO came", code="hello-timeout"))
 
-    def _subscribe(self, request: protocol.Subscribe, header: protocol.Header) -> None:
-        try:
-            stream = self._check_subscribe(request, header)
-            subscription = Subscription(self, stream, request)
-            self.subscriptions[header.stream] = subscription
-            subscription.reconsider()
-            self.hub.keeper.changed(self)
-            try:
-                stream.engine.subscribe(subscription)
-            except BaseException:
-                self._forget(subscription)
-                raise
-            log.info("%s: subscribed to %s", self, stream.name, output=stream.name)
-            self.hub.tell(protocol.EventKind.SUBSCRIBED, self, stream=stream)
-        except ProtocolError:
-            raise
-        except CaptureError as error:
-            refused = self.hub.streams.get(header.stream)
-            name = str(header.stream) if refused is None else refused.name
-            log.info("%s: subscription to %s refused: %s", self, name, error, output=name)
-            self._send_error(error, header)
+    # -- subscriptions ------------------------------------------------------------------------
 
-    def _check_subscribe(self, request: protocol.Subscribe, header: protocol.Header) -> Stream:
-        if not 1 <= request.credits <= protocol.MAX_CREDITS:
-            raise ProtocolError(f"SUBSCRIBE with {request.credits} credits")
-        stream = self.hub.streams.get(header.stream)
-        if stream is None:
-            raise NoOutputError(f"there is no stream {header.stream}", "connect again")
-        self.hub.access.check(self.peer, stream.name)
-        if header.stream in self.subscriptions:
-            raise CaptureBusyError("this connection has the stream already", code="subscribed")
-        spent = 0 if self.loans is None else self.loans.spent_on(header.stream)
-        if request.credits + spent > protocol.MAX_CREDITS:
-            raise CaptureBusyError(
-                f"this connection holds {spent} frames of the stream",
-                "release some first",
-                code="capacity",
-            )
-        stream.check_wish(request)
-        stream.engine.check_keeper(self.peer.uid)
-        return stream
-
-    def _unsubscribe(self, request: protocol.Unsubscribe, header: protocol.Header) -> None:
-        subscription = self.subscriptions.get(header.stream)
-        if subscription is not None:
-            self.end_subscription(subscription)
-
-    def _release(self, request: protocol.Release, header: protocol.Header) -> None:
-        receipt = receipt_of(header.stream, *request)
-        if self.loans is not None and self.loans.release(receipt):
-            return
-        if not 0 < request.sequence <= self.excused:
-            raise ProtocolError(f"RELEASE of frame {request.sequence}, which is not held")
-
-    def _pause(self, request: protocol.Pause, header: protocol.Header) -> None:
-        if (subscription := self.subscriptions.get(header.stream)) is not None:
-            subscription.pause()
-            self.hub.keeper.changed(self)
-
-    def _resume(self, request: protocol.Resume, header: protocol.Header) -> None:
-        if (subscription := self.subscriptions.get(header.stream)) is not None:
-            subscription.resume()
-            self.hub.keeper.changed(self)
-
-    def _goodbye(self, request: protocol.Goodbye, header: protocol.Header) -> None:
-        self.say_bye(protocol.ByeReason.CLIENT)
-
-    def _query(self, request: protocol.AskQuery, header: protocol.Header) -> None:
-        if self._outbox is not None:
-            busy = CaptureBusyError("earlier answers are not read yet", code="capacity")
-            self._send_error(busy, header)
-            return
-        self._need_outbox().add_answers(self.hub.answer(self, request.what, header.serial))
-        self._tidy()
-
-    def _watch(self, request: protocol.Watch, header: protocol.Header) -> None:
-        self.hub.watch(self, bool(request.is_wanted))
-        if self._outbox is not None:
-            self._outbox.forget_lost_events()
-        self.hub.keeper.changed(self)
-
-    def _disconnect(self, request: protocol.Disconnect, header: protocol.Header) -> None:
-        try:
-            self.hub.disconnect(self, request.client)
-        except CaptureError as error:
-            self._send_error(error, header)
-        else:
-            self.send(protocol.DONE.pack(protocol.Done(), serial=header.serial))
-
-    # -- sending ------------------------------------------------------------------------------
-
-    @property
-    def is_clogged(self) -> bool:
-        """Whether messages wait for the client to read; it gets no frames until then."""
-        return self._outbox is not None and bool(self._outbox.messages)
-
-    def send_fds(self, packet: bytes, fds: Sequence[int]) -> None:
-        """Send a message with descriptors, now or not at all.
+    def subscribe(self, stream: Stream, request: protocol.Subscribe) -> None:
+        """Begin a subscription.
 
         Raises:
-            OSError: EAGAIN, the client's socket is full; EPIPE, it is gone.
+            CaptureError: The engine cannot serve it.
         """
-        self._transport.send(packet, fds)
-
-    def send_state(self, stream: Stream, problem: CaptureError | None) -> None:
-        """Tell the client that frames of a stream stop for a while, or are back."""
-        words = wire_errors.words_of(problem)
-        body = protocol.StateChange(
-            state_of(problem), words["code"], words["reason"], words["hint"]
-        )
-        self.send(protocol.STATE.pack(body, stream=stream.stream_id))
-
-    def describe(self, stream: Stream) -> None:
-        """Tell the client what an output is like now."""
-        for message in stream.describe():
-            self.send(message)
-
-    def output_changed(self, stream: Stream, state: bytes, description: Sequence[bytes]) -> None:
-        """Tell the client what an output is like now; when it does not read, the last only."""
-        if not self.is_greeted:
-            return
-        if self._outbox is not None and self._outbox.messages:
-            self._outbox.put_off(stream)
-            return
-        if state and stream.stream_id in self.subscriptions:
-            self.send(state)
-        for message in description:
-            self.send(message)
-
-    def send_event(self, message: bytes) -> None:
-        """Send an EVENT, which a client that is behind may go without."""
-        if self._outbox is not None:
-            self._outbox.add_event(message)
-        else:
-            self.send(message)
-
-    def status(self, serial: int) -> Iterator[bytes]:
-        """Yield a CLIENT for each subscription, or one for a client without any."""
-        if not self.is_greeted:
-            return
-        for stream_id, subscription in self.subscriptions.items():
-            body = self._status(subscription)
-            yield protocol.CLIENT.pack(body, serial=serial, stream=stream_id)
-        if not self.subscriptions:
-            yield protocol.CLIENT.pack(self._status(None), serial=serial)
-
-    def _status(self, subscription: Subscription | None) -> protocol.ClientStatus:
-        return protocol.ClientStatus(
-            self.number,
-            self.time_connected_ns,
-            subscription.sent if subscription else 0,
-            subscription.skipped if subscription else 0,
-            self.revoked,
-            self.peer.pid,
-            self.peer.uid,
-            self.peer.gid,
-            subscription.credits if subscription else 0,
-            self._held_by(subscription),
-            subscription.request.max_fps_millihertz if subscription else 0,
-            subscription.flags if subscription else 0,
-            self.name,
-        )
-
-    def _held_by(self, subscription: Subscription | None) -> int:
-        if self.loans is None:
-            return 0
-        return self.loans.held_by(subscription) if subscription else len(self.loans.lent)
+        subscription = Subscription(self, stream, request)
+        self.subscriptions[stream.stream_id] = subscription
+        subscription.reconsider()
+        self.wish_changed()
+        try:
+            stream.engine.subscribe(subscription)
+        except BaseException:
+            self._forget(subscription)
+            raise
+        log.info("%s: subscribed to %s", self, stream.name, output=stream.name)
+        self.hub.tell(protocol.EventKind.SUBSCRIBED, self, stream=stream)
 
     def wish_changed(self) -> None:
         """Write down for the next daemon what the client wishes now."""
@@ -435,11 +259,14 @@ class Session:
     def _forget(self, subscription: Subscription) -> None:
         self.subscriptions.pop(subscription.stream.stream_id, None)
         subscription.stream.engine.unsubscribe(subscription)
-        self.hub.keeper.changed(self)
+        self.wish_changed()
 
-    def _send_error(self, error: CaptureError, header: protocol.Header) -> None:
-        body = wire_errors.to_message(error)
-        self.send(protocol.ERROR.pack(body, serial=header.serial, stream=header.stream))
+    # -- sending ------------------------------------------------------------------------------
+
+    @property
+    def is_clogged(self) -> bool:
+        """Whether messages wait for the client to read; it gets no frames until then."""
+        return self._outbox is not None and bool(self._outbox.messages)
 
     def send(self, message: bytes) -> None:
         """Send a message, after those that wait; a client that does not read is cut off."""
@@ -456,11 +283,108 @@ class Session:
         if self._outbox is not None and self._outbox.is_empty:
             self._outbox = None
 
+    def send_fds(self, packet: bytes, fds: Sequence[int]) -> None:
+        """Send a message with descriptors, now or not at all.
+
+        Raises:
+            OSError: EAGAIN, the client's socket is full; EPIPE, it is gone.
+        """
+        self._transport.send(packet, fds)
+
+    def send_error(self, error: CaptureError, header: protocol.Header) -> None:
+        """Tell it why a request failed; the connection goes on."""
+        body = wire_errors.to_message(error)
+        self.send(protocol.ERROR.pack(body, serial=header.serial, stream=header.stream))
+
     def reconsider(self) -> None:
         """Say anew what it wants, now that it reads again or does not any more."""
         for subscription in list(self.subscriptions.values()):
             subscription.reconsider()
             subscription.stream.engine.wake()
+
+    # -- what it is told ----------------------------------------------------------------------
+
+    def send_state(self, stream: Stream, problem: CaptureError | None) -> None:
+        """Tell the client that frames of a stream stop for a while, or are back."""
+        words = wire_errors.words_of(problem)
+        body = protocol.StateChange(
+            state_of(problem), words["code"], words["reason"], words["hint"]
+        )
+        self.send(protocol.STATE.pack(body, stream=stream.stream_id))
+
+    def describe(self, stream: Stream) -> None:
+        """Tell the client what an output is like now."""
+        for message in stream.describe():
+            self.send(message)
+
+    def output_changed(self, stream: Stream, state: bytes, description: Sequence[bytes]) -> None:
+        """Tell the client what an output is like now; when it does not read, the last only."""
+        if not self.is_greeted:
+            return
+        if self._outbox is not None and self._outbox.messages:
+            self._outbox.put_off(stream)
+            return
+        if state and stream.stream_id in self.subscriptions:
+            self.send(state)
+        for message in description:
+            self.send(message)
+
+    def watch(self, is_wanted: bool) -> None:
+        """Tell it of events from now on, or of none."""
+        self.hub.watch(self, is_wanted)
+        if self._outbox is not None:
+            self._outbox.forget_lost_events()
+        self.hub.keeper.changed(self)
+
+    def send_event(self, message: bytes) -> None:
+        """Send an EVENT, which a client that is behind may go without."""
+        if self._outbox is not None:
+            self._outbox.add_event(message)
+        else:
+            self.send(message)
+
+    def answer(self, what: int, serial: int) -> None:
+        """Answer a QUERY.
+
+        Raises:
+            CaptureBusyError: It has not read earlier answers.
+        """
+        if self._outbox is not None:
+            raise CaptureBusyError("earlier answers are not read yet", code="capacity")
+        self._need_outbox().add_answers(self.hub.answer(self, what, serial))
+        self._tidy()
+
+    def status(self, serial: int) -> Iterator[bytes]:
+        """Yield a CLIENT for each subscription, or one for a client without any."""
+        if not self.is_greeted:
+            return
+        for stream_id, subscription in self.subscriptions.items():
+            body = self._status(subscription)
+            yield protocol.CLIENT.pack(body, serial=serial, stream=stream_id)
+        if not self.subscriptions:
+            yield protocol.CLIENT.pack(self._status(None), serial=serial)
+
+    def _status(self, subscription: Subscription | None) -> protocol.ClientStatus:
+        return protocol.ClientStatus(
+            self.number,
+            self.time_connected_ns,
+            subscription.sent if subscription else 0,
+            subscription.skipped if subscription else 0,
+            self.revoked,
+            self.peer.pid,
+            self.peer.uid,
+            self.peer.gid,
+            subscription.credits if subscription else 0,
+            self._held_by(subscription),
+            subscription.request.max_fps_millihertz if subscription else 0,
+            subscription.flags if subscription else 0,
+            self.name,
+        )
+
+    def _held_by(self, subscription: Subscription | None) -> int:
+        if self.loans is None:
+            return 0
+        return self.loans.held_by(subscription) if subscription else len(self.loans.lent)
 
     # -- leaving ------------------------------------------------------------------------------
 
@@ -537,20 +461,3 @@ class Session:
     def log_fields(self) -> dict[str, object]:
         """What the journal says of the client."""
         return self.peer.log_fields | {"client": self.name or "?"}
-
-
-_HANDLERS: dict[int, tuple[protocol.Message[Any], Callable[[Session, Any, Any], None]]] = {
-    message.code: (message, method)
-    for message, method in (
-        (protocol.HELLO, Session._hello),
-        (protocol.SUBSCRIBE, Session._subscribe),
-        (protocol.UNSUBSCRIBE, Session._unsubscribe),
-        (protocol.RELEASE, Session._release),
-        (protocol.GOODBYE, Session._goodbye),
-        (protocol.PAUSE, Session._pause),
-        (protocol.RESUME, Session._resume),
-        (protocol.QUERY, Session._query),
-        (protocol.WATCH, Session._watch),
-        (protocol.DISCONNECT, Session._disconnect),
-    )
-}
