@@ -487,7 +487,7 @@ def test_a_frame_that_was_sent_but_not_yet_noted_counts_against_the_limit(world:
     before = world.daemon.state.session(0).load()
     world.daemon.capture()
     assert [name for name, _ in client.read()][-1] == "ENDED"
-    assert session.subscriptions == {}
+    assert session.subscriptions == ()
     world.daemon.state.session(0).store(before)  # killed after the send
     world.next_daemon()
     assert [name for name, _ in client.read()] == ["ENDED"]

@@ -814,7 +814,7 @@ def test_who_gives_a_frame_back_is_prompt_unless_it_was_very_late(
     world.ask(client, subscribe(credits=1))
     kept = only(world.finish(client), "FRAME")
     share(world, [Keeper(world, captures=0)], captures, arrive=1)
-    (subscription,) = client.session.subscriptions.values()
+    (subscription,) = client.session.subscriptions
     assert not subscription.is_prompt(0)
     world.ask(client, release(kept))
     assert subscription.is_prompt(0) == is_prompt
@@ -824,7 +824,7 @@ def test_lateness_is_made_good_by_frames_that_come_soon(world: World, client: Cl
     world.ask(client, subscribe(credits=1))
     frame = only(world.finish(client), "FRAME")
     share(world, [Keeper(world, captures=0)], 16, arrive=1)
-    (subscription,) = client.session.subscriptions.values()
+    (subscription,) = client.session.subscriptions
     for _ in range(16):
         frame = only(world.ask(client, release(frame)) or world.finish(client), "FRAME")
     assert subscription.is_prompt(0)
@@ -925,7 +925,7 @@ def test_a_client_that_does_not_read_its_answers_is_not_heard_until_it_does(
 def overflow(world: World, client: Client) -> None:
     """Tell a subscriber more than waits for one that does not read."""
     world.ask(client, subscribe())
-    (subscription,) = client.session.subscriptions.values()
+    (subscription,) = client.session.subscriptions
     while client.session in world.hub.sessions.values():
         for problem in (OutputOffError("HDMI-A-1 is off"), None) * 100:
             subscription.state_changed(problem)
@@ -1253,7 +1253,7 @@ def test_a_client_is_not_blamed_for_an_early_frame_that_failed(
     frame = only(world.ask(client, early()), "EARLY")
     world.source.finish(-5)
     world.reactor.turn()
-    (subscription,) = client.session.subscriptions.values()
+    (subscription,) = client.session.subscriptions
     world.ask(client, release(frame))
     assert subscription.is_prompt(0)
 
@@ -1288,6 +1288,7 @@ def read_to_done(world: World, client: Client) -> list[Received]:
     while not received or received[-1].name != "DONE":
         world.reactor.run_once(0)
         received += client.read()
+        assert not client.hung_up
     return received
 
 
@@ -1314,6 +1315,20 @@ def test_a_long_answer_goes_on_when_clients_come_and_leave_meanwhile(
     others[-1].session.close()
     greeted(world)
     assert names(begun + read_to_done(world, client)) == ["CLIENT"] * (2 * MANY) + ["DONE"]
+
+
+def test_a_long_answer_goes_on_when_subscriptions_end_meanwhile(
+    world: World, client: Client
+) -> None:
+    others = [greeted(world) for _ in range(2 * MANY)]
+    for other in others:
+        world.ask(other, subscribe())
+    client.send(query(protocol.Query.CLIENTS))
+    world.reactor.run_once(0)
+    begun = client.read()
+    for other in others:
+        world.ask(other, unsubscribe())
+    assert names(begun + read_to_done(world, client)) == ["CLIENT"] * (2 * MANY + 1) + ["DONE"]
 
 
 def test_an_engine_is_idle_then_capturing_then_lingering(world: World, client: Client) -> None:

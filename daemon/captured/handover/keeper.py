@@ -163,10 +163,10 @@ def _record_of(session: Session) -> SessionRecord:
     is_watching = session.is_watching
     # One output, so one subscription at most; an ended one counts while its frames are held.
     wish = NO_WISH
-    for stream, subscription in session.subscriptions.items():
+    for subscription in session.subscriptions:
         wish = Wish(
-            stream, subscription.request, True, subscription.left, subscription.is_paused,
-            subscription.counted,
+            subscription.stream.stream_id, subscription.request, True, subscription.left,
+            subscription.is_paused, subscription.counted,
         )  # fmt: skip
     if wish is NO_WISH and session.loans is not None:
         for subscription, _ in session.loans.lent.values():

@@ -100,7 +100,7 @@ class Revival:
                 self._lend(self._slots[place], subscription, session.need_loans())
         if not wish.is_active:
             return
-        session.subscriptions[wish.stream] = subscription
+        session.subscriptions = (subscription,)
         subscription.is_paused = wish.is_paused
         subscription.has_released = True  # what it showed the former daemon is not written down
         if wish.left:

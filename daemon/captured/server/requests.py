@@ -82,7 +82,7 @@ def _check_subscribe(session: Session, request: protocol.Subscribe, stream_id: i
     if stream is None:
         raise NoOutputError(f"there is no stream {stream_id}", "connect again")
     session.hub.access.check(session.peer, stream.name)
-    if stream_id in session.subscriptions:
+    if session.subscription_of(stream_id) is not None:
         raise CaptureBusyError("this connection has the stream already", code="subscribed")
     _check_credits(session, request, stream_id)
     stream.check_wish(request)
@@ -101,7 +101,7 @@ def _check_credits(session: Session, request: protocol.Subscribe, stream_id: int
 
 
 def _unsubscribe(session: Session, request: protocol.Unsubscribe, header: protocol.Header) -> None:
-    if (subscription := session.subscriptions.get(header.stream)) is not None:
+    if (subscription := session.subscription_of(header.stream)) is not None:
         session.end_subscription(subscription)
 
 
@@ -115,13 +115,13 @@ def _release(session: Session, request: protocol.Release, header: protocol.Heade
 
 
 def _pause(session: Session, request: protocol.Pause, header: protocol.Header) -> None:
-    if (subscription := session.subscriptions.get(header.stream)) is not None:
+    if (subscription := session.subscription_of(header.stream)) is not None:
         subscription.pause()
         session.wish_changed()
 
 
 def _resume(session: Session, request: protocol.Resume, header: protocol.Header) -> None:
-    if (subscription := session.subscriptions.get(header.stream)) is not None:
+    if (subscription := session.subscription_of(header.stream)) is not None:
         subscription.resume()
         session.wish_changed()
 

@@ -69,7 +69,8 @@ class Session:
         self._read, self.write = transport.raw()
         self.hub = hub
         self.time_connected_ns = hub.reactor.now_ns()
-        self.subscriptions: dict[int, Subscription] = {}
+        self.subscriptions: tuple[Subscription, ...] = ()
+        """Those that have not ended, one for a stream."""
         self.loans: Loans | None = None
         """Its buffers and frames; None until it subscribes for the first time."""
         self._lent: dict[bytes, Loan] | None = None
@@ -211,7 +212,7 @@ class Session:
             CaptureError: The engine cannot serve it.
         """
         subscription = Subscription(self, stream, request)
-        self.subscriptions[stream.stream_id] = subscription
+        self.subscriptions = *self.subscriptions, subscription
         subscription.reconsider()
         self.wish_changed()
         try:
@@ -221,6 +222,10 @@ class Session:
             raise
         log.info("%s: subscribed to %s", self, stream.name, output=stream.name)
         self.hub.tell(protocol.EventKind.SUBSCRIBED, self, stream=stream)
+
+    def subscription_of(self, stream_id: int) -> Subscription | None:
+        """Return its subscription to a stream, if it has one."""
+        return next((s for s in self.subscriptions if s.stream.stream_id == stream_id), None)
 
     def wish_changed(self) -> None:
         """Write down for the next daemon what the client wishes now."""
@@ -232,9 +237,10 @@ class Session:
         Memory that it has mapped cannot be taken from it, so the buffers it knows are retired,
         those of a subscription that has ended too.
         """
+        known = () if self.loans is None else self.loans.known.values()
+        wanted = [subscription.stream.stream_id for subscription in self.subscriptions]
         try:
-            known = () if self.loans is None else self.loans.known.values()
-            for stream_id in {*self.subscriptions, *known}:
+            for stream_id in {*wanted, *known}:
                 self.hub.access.check(self.peer, self.hub.streams[stream_id].name)
         except NotAllowedError as error:
             self.cut_off(error)
@@ -252,12 +258,12 @@ class Session:
         self.send(protocol.ERROR.pack(body, stream=subscription.stream.stream_id))
 
     def _drop(self, subscription: Subscription) -> None:
-        if subscription.stream.stream_id in self.subscriptions:
+        if subscription in self.subscriptions:
             self.hub.tell(protocol.EventKind.UNSUBSCRIBED, self, stream=subscription.stream)
         self._forget(subscription)
 
     def _forget(self, subscription: Subscription) -> None:
-        self.subscriptions.pop(subscription.stream.stream_id, None)
+        self.subscriptions = tuple(s for s in self.subscriptions if s is not subscription)
         subscription.stream.engine.unsubscribe(subscription)
         self.wish_changed()
 
@@ -298,7 +304,7 @@ class Session:
 
     def reconsider(self) -> None:
         """Say anew what it wants, now that it reads again or does not any more."""
-        for subscription in list(self.subscriptions.values()):
+        for subscription in self.subscriptions:
             subscription.reconsider()
             subscription.stream.engine.wake()
 
@@ -324,7 +330,7 @@ class Session:
         if self._outbox is not None and self._outbox.messages:
             self._outbox.put_off(stream)
             return
-        if state and stream.stream_id in self.subscriptions:
+        if state and self.subscription_of(stream.stream_id) is not None:
             self.send(state)
         for message in description:
             self.send(message)
@@ -358,11 +364,9 @@ class Session:
         """Yield a CLIENT for each subscription, or one for a client without any."""
         if not self.is_greeted:
             return
-        for stream_id, subscription in self.subscriptions.items():
-            body = self._status(subscription)
-            yield protocol.CLIENT.pack(body, serial=serial, stream=stream_id)
-        if not self.subscriptions:
-            yield protocol.CLIENT.pack(self._status(None), serial=serial)
+        for subscription in self.subscriptions or (None,):
+            stream_id = subscription.stream.stream_id if subscription else 0
+            yield protocol.CLIENT.pack(self._status(subscription), serial=serial, stream=stream_id)
 
     def _status(self, subscription: Subscription | None) -> protocol.ClientStatus:
         return protocol.ClientStatus(
@@ -445,7 +449,7 @@ class Session:
         self._transport.hang_up()
         # Nothing can be taken back from it any more.
         lent = () if self.loans is None else self.loans.clear()
-        for subscription in list(self.subscriptions.values()):
+        for subscription in self.subscriptions:
             self._drop(subscription)
         for subscription, picture in lent:
             subscription.give_back(picture)
