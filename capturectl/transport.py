@@ -85,14 +85,17 @@ class Transport:
         except (BrokenPipeError, ConnectionError) as error:
             raise CaptureLostError("the peer has closed the connection") from error
 
-    def raw(self) -> tuple[Callable[[bytearray], int], Callable[[bytes | bytearray], int]]:
-        """Lend the socket's own recv_into and send, for a peer that may send no descriptors.
+    def raw_receive(self) -> Callable[[bytearray], int]:
+        """Lend the socket's own recv_into, for a peer that may send no descriptors.
 
         Kernel: without room for them, descriptors that come along are dropped before they are
         installed. Closing one of a stranger's choice could take as long as the stranger likes.
         """
-        sock = self._open()
-        return sock.recv_into, sock.send
+        return self._open().recv_into
+
+    def raw_send(self) -> Callable[[bytes | bytearray], int]:
+        """Lend the socket's own send, for a message without descriptors; errors are an OSError."""
+        return self._open().send
 
     def receive(self) -> Packet | None:
         """Receive one message; None when the peer has hung up.

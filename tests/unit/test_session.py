@@ -9,6 +9,7 @@ import gc
 import os
 import socket
 import struct
+import tracemalloc
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -42,6 +43,9 @@ USER, OTHER_USER = 1000, 1001
 UNKNOWN = 0x0F0F
 MANY = 40
 """More answers than are given in one turn."""
+CROWD = 64
+SOCKET_SIZE = 48
+"""Bytes of a socket's object, as the listener makes it."""
 MESSAGES = {message.code: message for message in protocol.FROM_DAEMON}
 WELCOME = protocol.Welcome(1, 1, 0, 42, protocol.MAX_CREDITS, 250, "vkms", "0.1")
 HELLO = protocol.Hello(protocol.MAGIC, 1, 1, 0, "tester")
@@ -151,6 +155,11 @@ class World:
         while not client.session.is_clogged:
             client.send(unknown())
             self.reactor.turn()
+
+    def adopt(self, sockets: list[socket.socket]) -> None:
+        """Have the clients who came last, whose ends a test has made."""
+        sessions = list(self.hub.sessions.values())[-len(sockets) :]
+        self._clients += map(Client, sockets, sessions)
 
     def forget_clients(self) -> None:
         """Let go of those who have left."""
@@ -1102,6 +1111,58 @@ def known_to(client: Client) -> set[Slot]:
     """Return the buffers that a client was sent."""
     assert client.session.loans is not None
     return set(client.session.loans.known)
+
+
+# -- what a client takes ----------------------------------------------------------------------
+
+
+def weigh(world: World, wish: bytes = b"") -> float:
+    """Let a crowd come, and subscribe if it has a wish; return the bytes the daemon has of each.
+
+    Beside that are their sockets, and what a first client brings with it.
+    """
+    pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(CROWD)]
+    ones = [theirs for _, theirs in pairs]
+    first = greeted(world)
+    world.ask(first, subscribe(frames=1))
+    world.finish(first)
+    tracemalloc.start()
+    try:
+        for number, (ours, _) in enumerate(pairs):
+            ours.setblocking(False)
+            Session(Transport(ours), Peer(2**16 + number, USER, USER), world.hub)
+        say(world, ones, hello())
+        world.reactor.advance(2 * protocol.HELLO_TIMEOUT_S)
+        if wish:
+            say(world, ones, wish)
+            for _ in range(2):  # the first was begun for one of them
+                world.source.finish()
+                world.reactor.turn()
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0] / CROWD
+    finally:
+        tracemalloc.stop()
+        world.adopt(ones)
+
+
+def say(world: World, ones: list[socket.socket], message: bytes) -> None:
+    """Let each of a crowd say the same and read the answers."""
+    for one in ones:
+        one.send(message)
+        world.reactor.turn()
+        for _ in range(MANY):
+            with contextlib.suppress(BlockingIOError):
+                one.recv(protocol.MAX_MESSAGE, socket.MSG_DONTWAIT)
+
+
+@pytest.mark.slow
+def test_a_connection_takes_less_than_a_kilobyte(world: World) -> None:
+    assert weigh(world) + SOCKET_SIZE < 1024
+
+
+@pytest.mark.slow
+def test_a_subscriber_with_a_frame_takes_less_than_two(world: World) -> None:
+    assert weigh(world, subscribe(credits=1, max_fps_millihertz=1000)) + SOCKET_SIZE < 2048
 
 
 # -- former buffers ---------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
+from sys import intern
 
 from capturectl import protocol, wire_errors
 from capturectl.errors import (
@@ -53,7 +54,7 @@ class Session:
     __slots__ = (
         "_hello_timer", "_is_leaving", "_lent", "_outbox", "_read", "_transport", "excused", "hub",
         "is_greeted", "is_introduced", "loans", "name", "number", "peer", "subscriptions",
-        "time_connected_ns", "write",
+        "time_connected_ns",
     )  # fmt: skip
 
     def __init__(self, transport: Transport, peer: Peer, hub: Hub, number: int = 0) -> None:
@@ -66,7 +67,7 @@ class Session:
         self._is_leaving = False
         """Whether it will be gone in the next turn of the loop."""
         self._transport = transport
-        self._read, self.write = transport.raw()
+        self._read = transport.raw_receive()
         self.hub = hub
         self.time_connected_ns = hub.reactor.now_ns()
         self.subscriptions: tuple[Subscription, ...] = ()
@@ -110,7 +111,7 @@ class Session:
     def resume(self, name: str, time_connected_ns: int, revoked: int) -> None:
         """Go on after the HELLO that a former daemon answered."""
         self.is_greeted = self.is_introduced = True
-        self.name = name
+        self.name = intern(name)
         self.time_connected_ns = time_connected_ns
         if revoked:
             self.need_loans().revoked = revoked
@@ -179,7 +180,8 @@ class Session:
     def greet(self, name: str, serial: int) -> None:
         """Hear its HELLO, and answer."""
         self.is_greeted = True
-        self.name = "".join(c if c.isprintable() else "?" for c in name)
+        # Many have the same name.
+        self.name = intern("".join(c if c.isprintable() else "?" for c in name))
         self._stop_hello_timer()
         self.hub.keeper.changed(self)
         self.introduce(serial)
@@ -288,6 +290,10 @@ class Session:
     def _tidy(self) -> None:
         if self._outbox is not None and self._outbox.is_empty:
             self._outbox = None
+
+    def raw_send(self) -> Callable[[bytes | bytearray], int]:
+        """Lend its socket's own send, for frames: none of them waits for it to read."""
+        return self._transport.raw_send()
 
     def send_fds(self, packet: bytes, fds: Sequence[int]) -> None:
         """Send a message with descriptors, now or not at all.

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from capturectl.protocol import ClientFlag, SubscribeFlag
 from capturectl.typed import Protocol
 from captured.capture.audience import NEVER
@@ -32,8 +34,8 @@ class Connection(Protocol):
     def is_clogged(self) -> bool:
         """Whether messages wait for the client to read."""
 
-    write: Callable[[bytes | bytearray], int]
-    """The socket's own send."""
+    def raw_send(self) -> Callable[[bytes | bytearray], int]:
+        """Lend the socket's own send."""
 
     def need_loans(self) -> Loans:
         """Return what the client has of the daemon's memory."""
@@ -73,7 +75,7 @@ class Subscription:
         self, connection: Connection, stream: Stream, request: protocol.Subscribe
     ) -> None:
         self.stream = stream
-        self.request = request
+        self.request, self.gap_ns = _shared(request)
         self.due_ns = 0
         self.seen = 0
         self.is_early = bool(request.flags & SubscribeFlag.EARLY)
@@ -89,15 +91,13 @@ class Subscription:
         self.known = loans.known
         self.marks = loans.marks
         self.lent = loans.lent
-        self.write = connection.write
+        self.write = connection.raw_send()
         self._engine = stream.engine
         self._captured_before = stream.engine.captured
         self.left = request.frames
         """Frames until it ends; 0 where it has no limit."""
         self.counted = 0
         """Sequence of the last frame that `left` knows of."""
-        rate = request.max_fps_millihertz
-        self.gap_ns = 10**12 // rate if rate else 0
         self._next_ns = 0
 
     def is_prompt(self, since: int) -> bool:
@@ -228,3 +228,10 @@ class Subscription:
     def fail(self, error: CaptureError) -> None:
         """Tell the client why there will be no more frames."""
         self._connection.fail_subscription(self, error)
+
+
+@lru_cache(maxsize=64)  # most clients ask for the same, and one record does for all of them
+def _shared(request: protocol.Subscribe) -> tuple[protocol.Subscribe, int]:
+    """Return what is asked for, and the time between two frames that follows from it."""
+    rate = request.max_fps_millihertz
+    return request, 10**12 // rate if rate else 0
