@@ -10,6 +10,7 @@ from capturectl.errors import CaptureError, CaptureLostError, NoOutputError, Not
 from capturectl.typed import cast
 from capturectl.wire_errors import words_of
 from captured import log
+from captured.server import status
 from captured.server.access import Access
 from captured.server.keeper import NoKeeper
 from captured.server.stream import state_of
@@ -117,13 +118,13 @@ class Hub:
             if what & protocol.Query.OUTPUTS:
                 yield from stream.describe(serial)
             if what & protocol.Query.ENGINES:
-                yield stream.engine_status(now_ns, serial)
+                yield status.of_engine(stream, now_ns, serial)
             if what & protocol.Query.PLANES and self.access.admits(asker.peer, stream.name):
                 yield from stream.planes(serial)
         if what & protocol.Query.CLIENTS:
             for session in tuple(self.sessions.values()):
                 if session.number in self.sessions:  # it may leave while others are answered
-                    yield from session.status(serial)
+                    yield from status.of_client(session, serial)
         yield protocol.DONE.pack(protocol.Done(), serial=serial)
 
     # -- events -------------------------------------------------------------------------------

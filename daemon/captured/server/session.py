@@ -25,7 +25,7 @@ from captured.server.subscription import Subscription
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from capturectl.transport import Transport
     from captured.reactor import Timer
@@ -365,36 +365,6 @@ class Session:
             raise CaptureBusyError("earlier answers are not read yet", code="capacity")
         self._need_outbox().add_answers(self.hub.answer(self, what, serial))
         self._tidy()
-
-    def status(self, serial: int) -> Iterator[bytes]:
-        """Yield a CLIENT for each subscription, or one for a client without any."""
-        if not self.is_greeted:
-            return
-        for subscription in self.subscriptions or (None,):
-            stream_id = subscription.stream.stream_id if subscription else 0
-            yield protocol.CLIENT.pack(self._status(subscription), serial=serial, stream=stream_id)
-
-    def _status(self, subscription: Subscription | None) -> protocol.ClientStatus:
-        return protocol.ClientStatus(
-            self.number,
-            self.time_connected_ns,
-            subscription.sent if subscription else 0,
-            subscription.skipped if subscription else 0,
-            self.revoked,
-            self.peer.pid,
-            self.peer.uid,
-            self.peer.gid,
-            subscription.credits if subscription else 0,
-            self._held_by(subscription),
-            subscription.request.max_fps_millihertz if subscription else 0,
-            subscription.flags if subscription else 0,
-            self.name,
-        )
-
-    def _held_by(self, subscription: Subscription | None) -> int:
-        if self.loans is None:
-            return 0
-        return self.loans.held_by(subscription) if subscription else len(self.loans.lent)
 
     # -- leaving ------------------------------------------------------------------------------
 

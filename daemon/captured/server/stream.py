@@ -16,7 +16,6 @@ from capturectl.fourcc import MODIFIER_LINEAR, fourcc_name
 from capturectl.typed import NamedTuple
 from capturectl.wire_errors import words_of
 from captured import log
-from captured.capture.pool import SlotState
 from captured.server.keeper import KNOWN, LENT, UNKNOWN
 
 TYPE_CHECKING = False
@@ -165,11 +164,6 @@ class Stream:
         head = {"serial": serial, "stream": self.stream_id}
         return [protocol.PLANE.pack(plane, **head) for plane in self._planes()]
 
-    def engine_status(self, now_ns: int, serial: int) -> bytes:
-        """Return the ENGINE of the output."""
-        status = _engine_status(self.engine, now_ns)
-        return protocol.ENGINE.pack(status, serial=serial, stream=self.stream_id)
-
     # -- its frames ---------------------------------------------------------------------------
 
     def deliver(
@@ -265,44 +259,3 @@ def state_of(problem: CaptureError | None) -> protocol.State:
     if isinstance(problem, OutputOffError):
         return protocol.State.OFF
     return protocol.State.BLOCKED
-
-
-def _engine_state(engine: Engine) -> protocol.EngineState:
-    if engine.problem is not None:
-        return protocol.EngineState.SUSPENDED
-    if engine.pool is None:
-        return protocol.EngineState.IDLE
-    if engine.is_doubted:
-        return protocol.EngineState.DOUBTED
-    if engine.subscriber_count:
-        return protocol.EngineState.CAPTURING
-    return protocol.EngineState.LINGERING
-
-
-def _engine_status(engine: Engine, now_ns: int) -> protocol.EngineStatus:
-    counts, pool, error = engine.statistics(), engine.pool, engine.last_error
-    taken, sent = engine.timings.commit_to_fence(), engine.timings.fence_to_sent()
-    engine.retired.reap()
-    words = words_of(error)
-    return protocol.EngineStatus(
-        state=_engine_state(engine),
-        subscribers=engine.subscriber_count,
-        **counts._asdict(),
-        time_ns=now_ns,
-        time_error_ns=engine.last_error_ns,
-        pool_bytes=pool.bytes if pool else 0,
-        retired_bytes=engine.retired.size,
-        generation=pool.generation if pool else 0,
-        buffers=len(pool) if pool else 0,
-        buffers_free=pool.count(SlotState.FREE) if pool else 0,
-        buffers_lent=pool.count(SlotState.LENT) if pool else 0,
-        buffers_quarantined=pool.count(SlotState.QUARANTINED) if pool else 0,
-        fps_millihertz=engine.timings.fps_millihertz(now_ns),
-        commit_to_fence_p50_us=taken.p50 // 1000,
-        commit_to_fence_p99_us=taken.p99 // 1000,
-        fence_to_sent_p50_us=max(0, sent.p50) // 1000,
-        fence_to_sent_p99_us=max(0, sent.p99) // 1000,
-        word=words["code"],
-        reason=words["reason"],
-        hint=words["hint"],
-    )
