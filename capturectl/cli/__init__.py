@@ -18,6 +18,8 @@ TIED = "CAPTURECTL_TIED"
 """In the environment of a command that `-H` started: see `tied`."""
 _HELP = (["-h"], ["--help"], ["help"])
 _INTERRUPTED = 130
+_PACKAGES = {"numpy": ("numpy", "python3-numpy"), "PIL": ("Pillow", "python3-pil")}
+"""What may not be installed: module to its name, and to the package that Debian has it in."""
 
 
 def entry() -> NoReturn:
@@ -106,6 +108,10 @@ def _guarded(run: Callable[[], int], *, as_json: bool) -> int:
         return _report(error, as_json=as_json)
     except OSError as error:
         return _report(_system_error(error), as_json=as_json)
+    except ModuleNotFoundError as error:
+        if error.name not in _PACKAGES:
+            raise
+        return _report(_not_installed(error.name), as_json=as_json)
     return status
 
 
@@ -138,6 +144,17 @@ def _report_as_json(error: CaptureError) -> None:
         sys.stdout.flush()
     except (OSError, CaptureError):  # standard output may be what failed
         forget_stdout()
+
+
+def _not_installed(module: str) -> CaptureError:
+    from capturectl.errors import CaptureError
+
+    name, package = _PACKAGES[module]
+    return CaptureError(
+        f"{name} is not installed for {sys.executable}",
+        f"install it: Debian has it as {package}",
+        code="not-installed",
+    )
 
 
 def _system_error(error: OSError) -> CaptureError:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import pytest
@@ -114,6 +115,36 @@ def test_with_json_an_error_without_a_name_is_an_object_too(
     list_raises(OSError(5, "Input/output error"))
     main(["list", "--json"])
     assert json.loads(capfd.readouterr().out)["error"]["reason"] == "Input/output error"
+
+
+@pytest.mark.parametrize(
+    ("module", "package"), [("PIL", "python3-pil"), ("numpy", "python3-numpy")]
+)
+def test_what_is_not_installed_is_one_line_and_the_package_that_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    module: str,
+    package: str,
+) -> None:
+    def run(options: object) -> int:
+        del options
+        import_module(module)
+        return 0
+
+    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr("capturectl.cli.list.run", run)
+    assert main(["list"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert package in said
+
+
+def test_a_module_of_our_own_that_is_missing_is_a_mistake_and_no_advice(
+    list_raises: Callable[[BaseException], None],
+) -> None:
+    list_raises(ModuleNotFoundError("No module named 'capturectl.lost'", name="capturectl.lost"))
+    with pytest.raises(ModuleNotFoundError):
+        main(["list"])
 
 
 def test_ctrl_c_exits_130_without_a_word(
