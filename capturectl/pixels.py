@@ -62,6 +62,17 @@ def _element(layout: PixelFormat) -> tuple[int, int]:
     return layout.bits_per_pixel, 1
 
 
+def is_for_numpy(width: int, height: int) -> bool:
+    """Whether a picture is worth the import of numpy, and numpy is installed."""
+    if width * height < BIG:
+        return False
+    try:
+        import numpy as np  # noqa: F401
+    except ModuleNotFoundError:
+        return False
+    return True
+
+
 def to_rgb(
     memory: memoryview, layout: PixelFormat, width: int, height: int, pitch: int, offset: int = 0
 ) -> RgbImage:
@@ -73,7 +84,7 @@ def to_rgb(
     bits, count = _element(layout)
     if count == 1:
         return _unpack_bits(view(memory, layout, width, height, pitch, offset), layout)
-    if width * height >= BIG:
+    if is_for_numpy(width, height):
         pixels = view(memory, layout, width, height, pitch, offset)
         return RgbImage(width, height, bits, _pick_components(pixels, layout))
     return RgbImage(width, height, bits, _pick_bytes(memory, layout, width, height, pitch, offset))

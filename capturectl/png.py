@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 import zlib
 
-from capturectl.pixels import BIG
+from capturectl.pixels import is_for_numpy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def encode(image: RgbImage, texts: Mapping[str, str]) -> bytes:
     """
     head = struct.pack(">IIBBBBB", image.width, image.height, image.depth, _TRUECOLOUR, 0, 0, 0)
     compressor = zlib.compressobj(_LEVEL)
-    filtered = _up(image) if image.width * image.height >= BIG else _unfiltered(image)
+    filtered = _up(image) if is_for_numpy(image.width, image.height) else _unfiltered(image)
     pixels = b"".join([*(compressor.compress(rows) for rows in filtered), compressor.flush()])
     return b"".join(
         (

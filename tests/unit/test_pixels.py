@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 import struct
+import sys
 
 import numpy as np
 import pytest
@@ -71,6 +72,14 @@ def test_rgb_of_a_picture_that_is_big_enough_for_numpy(
     assert bytes(image.data) == pack_rgb(
         example.depth, example.rgb, (full, full, full), (0, 0, 0), example.rgb
     )
+
+
+def test_a_big_picture_of_whole_bytes_needs_no_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("capturectl.pixels.BIG", 1)
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    example = EXAMPLES["XR24"]
+    image = to_rgb(memoryview(example.pixel), pixel_format(example.fourcc), 1, 1, 4)
+    assert bytes(image.data) == pack_rgb(8, example.rgb)
 
 
 @each_format

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import random
+import sys
 import zlib
 
 import numpy as np
@@ -76,6 +77,14 @@ def big() -> bytes:
 def test_pillow_reads_a_big_picture(big: bytes) -> None:
     image = opened(png.encode(RgbImage(2048, BIG // 2048, 8, big), {}))
     assert (image.size, image.tobytes() == big) == ((2048, BIG // 2048), True)
+
+
+@pytest.mark.slow
+def test_a_big_picture_needs_no_numpy(big: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    file = png.encode(RgbImage(2048, BIG // 2048, 8, big), {})
+    monkeypatch.undo()
+    assert opened(file).tobytes() == big
 
 
 @pytest.mark.slow
