@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 LONGEST = 16384
 """Pixels that a side of the result may have."""
+_ENDLESS = 10**9
+"""What is longer is no longer: a factor may be so large that the product is infinite."""
 
 
 def scale(image: RgbImage, factor: float) -> RgbImage:
@@ -24,7 +26,9 @@ def scale(image: RgbImage, factor: float) -> RgbImage:
     Raises:
         UsageError: The result would be longer than `LONGEST`.
     """
-    width, height = (max(1, round(side * factor)) for side in (image.width, image.height))
+    width, height = (
+        max(1, round(min(side * factor, _ENDLESS))) for side in (image.width, image.height)
+    )
     if max(width, height) > LONGEST:
         raise UsageError(f"{width}x{height} is too large", f"up to {LONGEST} pixels a side")
     if image.depth == 8:

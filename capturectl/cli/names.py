@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import time
 
-_NUMBER = re.compile(r"%%|%\d*d")
+_NUMBER = re.compile(r"%%|%\d{0,3}d")  # names of more than 255 bytes there are not
 
 
 def has_number(template: str) -> bool:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     Result = TypeVar("Result")
 
 _PAUSE = 0.1
+_MANY = 2**53
+"""Turns that may be late: an interval may be so short that they cannot be counted."""
 
 
 def when_active(step: Callable[[], Result], wait: float) -> Result:
@@ -49,4 +51,4 @@ def series(count: int, interval: float) -> Iterator[int]:
         time.sleep(max(0.0, start + turn * interval - time.monotonic()))
         yield number
         late = (time.monotonic() - start) / interval if interval else 0
-        turn = max(turn + 1, math.ceil(late))
+        turn = max(turn + 1, math.ceil(min(late, _MANY)))

@@ -17,7 +17,7 @@ def test_a_name_with_a_number(name: str) -> None:
     assert has_number(name)
 
 
-@pytest.mark.parametrize("name", ["", "a.png", "%", "%%d", "%F", "100%", "%03x", "d"])
+@pytest.mark.parametrize("name", ["", "a.png", "%", "%%d", "%F", "100%", "%03x", "d", "%1000d"])
 def test_a_name_without_one(name: str) -> None:
     assert not has_number(name)
 

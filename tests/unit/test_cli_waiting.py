@@ -100,5 +100,9 @@ def test_a_picture_that_takes_too_long_does_not_shift_the_others(clock: FakeTime
     assert times_of(clock, 4, 2, [0.5, 4.5, 0.5]) == [0, 2, 8, 10]
 
 
+def test_an_interval_shorter_than_any_clock_can_tell_is_none(clock: FakeTime) -> None:
+    assert times_of(clock, 3, 5e-324, [1, 2]) == [0, 1, 3]
+
+
 def test_without_an_interval_they_follow_each_other(clock: FakeTime) -> None:
     assert times_of(clock, 3, 0, [1, 2]) == [0, 1, 3]

@@ -57,3 +57,9 @@ def test_sides_are_rounded_and_at_least_one_pixel(factor: float, size: tuple[int
 def test_a_result_that_is_too_large_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="20000x10000 is too large"):
         scale(grey(8, 2, 1, 2), 10000)
+
+
+@pytest.mark.parametrize("factor", [8193, 1.7e308, float("inf")])
+def test_a_factor_that_is_far_too_large_is_one_too(factor: float) -> None:
+    with pytest.raises(UsageError, match="is too large: up to 16384"):
+        scale(grey(8, 2, 1, 2), factor)
