@@ -42,19 +42,15 @@ def read_picture(path: str) -> Rgb:
     Raises:
         CaptureError: There is none, or it is no picture.
     """
-    import numpy as np
-
+    read = _read_array if path.lower().endswith(".npy") else _read_image
     try:
-        if path.lower().endswith(".npy"):
-            return _check_array(path, np.load(path, allow_pickle=False))
-        from PIL import Image
-
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
+        return read(path)
+    except (CaptureError, ImportError):
+        raise
     except FileNotFoundError:
         raise CaptureError(f"there is no file {path}", code="no-file") from None
-    except (OSError, ValueError, EOFError, SyntaxError) as error:
-        raise _unreadable(path, str(error)) from error
+    except Exception as error:  # of a broken file, Pillow's many readers raise what they like
+        raise _unreadable(path, str(error) or type(error).__name__) from error
 
 
 def read_mask(path: str) -> Mask:
@@ -65,9 +61,25 @@ def read_mask(path: str) -> Mask:
     return mask
 
 
+def _read_array(path: str) -> Rgb:
+    import numpy as np
+
+    with open(path, "rb") as file:  # noqa: PTH123 - start-up time
+        # np.load would also take an archive of arrays for one.
+        return _check_array(path, np.lib.format.read_array(file, allow_pickle=False))
+
+
+def _read_image(path: str) -> Rgb:
+    import numpy as np
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
 def _check_array(path: str, array: Any) -> Rgb:  # noqa: ANN401 - what a file holds
     if array.ndim == 3 and array.shape[2] == 3 and array.dtype.name in {"uint8", "uint16"}:
-        picture: Rgb = array
+        picture: Rgb = array.astype(array.dtype.newbyteorder("="), copy=False)
         return picture
     raise _unreadable(path, f"{array.dtype} {array.shape} is not (height, width, 3) uint8 or 16")
 

@@ -116,6 +116,12 @@ def test_an_array_keeps_its_depth(tmp_path: Path, depth: int) -> None:
     assert (picture.dtype.itemsize * 8, picture.shape) == (depth, (6, 8, 3))
 
 
+def test_an_array_of_another_byte_order_keeps_its_depth(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", grey(0x1234, 16).astype(">u2"))
+    picture = read_picture(str(tmp_path / "a.npy"))
+    assert compare(picture, grey(0x1233, 16), 0).pixels == 48
+
+
 @pytest.mark.parametrize(
     "array",
     [
@@ -139,6 +145,35 @@ def test_a_file_that_is_no_picture_is_refused(tmp_path: Path, name: str, data: b
     (tmp_path / name).write_bytes(data)
     with pytest.raises(CaptureError) as caught:
         read_picture(str(tmp_path / name))
+    assert caught.value.code == "not-a-picture"
+
+
+def test_an_archive_of_arrays_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", a=grey(1))
+    (tmp_path / "a.npz").rename(tmp_path / "a.npy")
+    with pytest.raises(CaptureError) as caught:
+        read_picture(str(tmp_path / "a.npy"))
+    assert caught.value.code == "not-a-picture"
+
+
+def test_an_array_larger_than_memory_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((0, 0, 3), np.uint8))
+    data = (tmp_path / "a.npy").read_bytes()
+    (tmp_path / "a.npy").write_bytes(
+        data.replace(b"(0, 0, 3), }             ", b"(99999999, 9999999, 3), }")
+    )
+    with pytest.raises(CaptureError) as caught:
+        read_picture(str(tmp_path / "a.npy"))
+    assert caught.value.code == "not-a-picture"
+
+
+def test_a_picture_larger_than_pillow_opens_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(CaptureError) as caught:
+        read_picture(str(tmp_path / "a.png"))
     assert caught.value.code == "not-a-picture"
 
 
