@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 TIED = "CAPTURECTL_TIED"
 """In the environment of a command that `-H` started: see `tied`."""
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _HELP = (["-h"], ["--help"], ["help"])
 _INTERRUPTED = 130
 _PACKAGES = {"numpy": ("numpy", "python3-numpy"), "PIL": ("Pillow", "python3-pil")}
@@ -158,7 +160,7 @@ def _not_installed(module: str) -> CaptureError:
 
 
 def _system_error(error: OSError) -> CaptureError:
-    from capturectl.cli.output import forget_stdout
+    from capturectl.cli.output import forget_stdout, write_error
     from capturectl.errors import CaptureError
 
     if isinstance(error, BrokenPipeError):
@@ -166,9 +168,12 @@ def _system_error(error: OSError) -> CaptureError:
         return CaptureError(
             "standard output is closed", "its reader has gone", code="stdout-closed"
         )
+    if error.errno in _FULL and not error.filename:  # every file has its name said
+        forget_stdout()
+        return write_error("standard output", error)
     try:
         sys.stdout.flush()
     except OSError:
-        forget_stdout()  # it is what is full
+        forget_stdout()  # that failed as well
     name = f"{error.filename}: " if error.filename else ""
     return CaptureError(f"{name}{error.strerror or error}")

@@ -7,7 +7,7 @@ import io
 import os
 import sys
 
-from capturectl.errors import CaptureError
+from capturectl.cli.output import no_stdout
 
 
 class ClosedOutput(io.TextIOBase):
@@ -20,19 +20,13 @@ class ClosedOutput(io.TextIOBase):
             CaptureError: stdout-closed, unless there is nothing to write.
         """
         if text:
-            raise _refusal()
+            raise no_stdout()
         return 0
 
     @property
     def buffer(self) -> io.BufferedIOBase:
         """Refuse binary data as well."""
-        raise _refusal()
-
-
-def _refusal() -> CaptureError:
-    return CaptureError(
-        "standard output is closed", "open it, or give a file name", code="stdout-closed"
-    )
+        raise no_stdout()
 
 
 def stand_in() -> None:

@@ -37,7 +37,16 @@ def require_stdout() -> None:
         CaptureError: It was closed before the command began.
     """
     if sys.stdout is None or not sys.stdout.writable():
-        raise CaptureError("standard output is closed", "give a file name", code="stdout-closed")
+        raise no_stdout()
+
+
+def no_stdout() -> CaptureError:
+    """Return the error for data that has nowhere to go."""
+    return CaptureError(
+        "standard output is closed",
+        "open it, or give a file name to a command that takes one",
+        code="stdout-closed",
+    )
 
 
 def forget_stdout() -> None:

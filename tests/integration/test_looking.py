@@ -152,7 +152,11 @@ def test_a_full_disk_is_one_line_and_exit_status_1(
             [program("capturectl"), *words, "-S", str(watched.socket)],
             stdout=full, stderr=subprocess.PIPE, check=False,
         )  # fmt: skip
-    assert (done.returncode, done.stderr) == (1, b"capturectl: No space left on device\n")
+    assert (done.returncode, done.stderr) == (
+        1,
+        b"capturectl: cannot write standard output: No space left on device: "
+        b"make room or choose another place\n",
+    )
 
 
 @once

@@ -186,7 +186,11 @@ def test_a_full_disk_behind_standard_output_is_one_line_and_exit_status_1(
     daemon: FakeDaemon,
 ) -> None:
     full = os.open("/dev/full", os.O_WRONLY)
-    assert run_list(daemon, full) == (1, "capturectl: No space left on device\n")
+    assert run_list(daemon, full) == (
+        1,
+        "capturectl: cannot write standard output: No space left on device: "
+        "make room or choose another place\n",
+    )
 
 
 @pytest.mark.slow
