@@ -338,6 +338,7 @@ class Conversation:
         Raises:
             ProtocolError: It makes no sense.
             CaptureError: The daemon ends the connection, and says why.
+            OSError: A buffer cannot be mapped, which ends the connection as well.
         """
         try:
             self._hear(packet)
@@ -390,7 +391,13 @@ class Conversation:
         if layout.planes != 1 or len(packet.fds) != 1:
             raise ProtocolError(f"BUFFER of {layout.planes} planes with {len(packet.fds)} fds")
         fd = OwnedFd(packet.fds[0].detach(), f"buffer {layout.buffer}")
-        self._buffers.add(packet.header.stream, layout, fd)
+        try:
+            self._buffers.add(packet.header.stream, layout, fd)
+        except OSError as error:  # the daemon does not send it again
+            why = f"a buffer could not be mapped: {error.strerror}"
+            hint = "close files or free memory, and connect again"
+            self.end(CaptureLostError(why, hint, code="not-mapped"))
+            raise
 
     def _hear_buffer_gone(self, packet: Packet) -> None:
         gone = protocol.BUFFER_GONE.unpack(packet.data)

@@ -7,7 +7,7 @@ import _socket as socket  # `socket` takes three milliseconds to make enums of i
 import array
 import contextlib
 
-from capturectl.errors import CaptureClosedError, CaptureLostError, ProtocolError
+from capturectl.errors import CaptureClosedError, CaptureError, CaptureLostError, ProtocolError
 from capturectl.fd import OwnedFd
 from capturectl.protocol import MAX_FDS, MAX_MESSAGE, Header, unpack_header
 from capturectl.typed import NamedTuple
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 _LAST_MESSAGES = 64
+_AWAY = "see the daemon's log; it may be restarting"
 _FD_SIZE = array.array("i").itemsize
 _CONTROL_SPACE = socket.CMSG_SPACE(MAX_FDS * _FD_SIZE)
 
@@ -83,7 +84,7 @@ class Transport:
             else:
                 sock.send(data, socket.MSG_NOSIGNAL)
         except (BrokenPipeError, ConnectionError) as error:
-            raise CaptureLostError("the peer has closed the connection") from error
+            raise CaptureLostError("the peer has closed the connection", _AWAY) from error
 
     def raw_receive(self) -> Callable[[bytearray], int]:
         """Lend the socket's own recv_into, for a peer that may send no descriptors.
@@ -104,7 +105,8 @@ class Transport:
             BlockingIOError: None is there, and the timeout is 0.
             TimeoutError: None came within the timeout.
             ProtocolError: It is too long, came with too many fds, or has no valid header.
-            CaptureLostError: The connection was reset.
+            CaptureLostError: The connection was reset; or `no-descriptors`, EMFILE, this process
+                may not have the fds that came along.
         """
         try:
             data, control, flags = self._receive_once()
@@ -113,17 +115,25 @@ class Transport:
             # (net/core/datagram.c, __skb_try_recv_datagram): it may have said why.
             data, control, flags = self._receive_once()
             if not data:
-                raise CaptureLostError("the connection was reset") from error
+                raise CaptureLostError("the connection was reset", _AWAY) from error
         fds = tuple(_owned(control))
         if not data and not fds:
             return None
         try:
+            if flags & socket.MSG_CTRUNC and len(fds) < MAX_FDS:
+                # Kernel: so it says as well that no number was free (net/core/scm.c,
+                # scm_detach_fds); the descriptors are lost.
+                raise CaptureLostError(
+                    "this process has too many files open to take what the daemon sent",
+                    "close some, or allow more (ulimit -n), and connect again",
+                    code="no-descriptors",
+                )
             if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
                 raise ProtocolError(
                     "a message is longer than the protocol allows, or has fds that may not come"
                 )
             return Packet(unpack_header(data), data, fds)
-        except ProtocolError:
+        except CaptureError:
             for fd in fds:
                 fd.close()
             raise

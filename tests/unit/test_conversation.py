@@ -83,6 +83,18 @@ def test_an_early_frame_with_another_number_of_fences_is_a_protocol_error(
         hear(talk, early(), *(fence() for _ in range(count)))
 
 
+# --- buffers that cannot be had ----------------------------------------------------------------
+
+
+def test_a_buffer_that_cannot_be_mapped_ends_the_connection(talk: Conversation) -> None:
+    with memfd(b"BGRXbgrx") as fd:
+        unreadable = OwnedFd(os.open(f"/proc/self/fd/{fd.fileno()}", os.O_WRONLY), "unreadable")
+    with pytest.raises(PermissionError):
+        hear(talk, protocol.BUFFER.pack(LAYOUT._replace(buffer=1), stream=1), unreadable)
+    assert isinstance(talk.ended, errors.CaptureLostError)
+    assert talk.ended.code == "not-mapped"
+
+
 # --- what is asked for no more ----------------------------------------------------------------
 
 

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import socket
 from typing import TYPE_CHECKING
 
@@ -152,6 +154,28 @@ def test_descriptors_of_a_refused_message_are_closed(
     assert open_fds() == before
 
 
+@contextlib.contextmanager
+def no_more_files() -> Iterator[None]:
+    """Let this process open nothing meanwhile."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_descriptors_that_this_process_has_no_room_for_are_no_fault_of_the_peers(
+    pair: Pair, count: int
+) -> None:
+    with memfd(b"") as fd:
+        socket.send_fds(pair.peer, [BYE], [fd.fileno()] * count)
+    with no_more_files(), pytest.raises(CaptureLostError) as caught:
+        pair.transport.receive()
+    assert caught.value.code == "no-descriptors"
+
+
 def test_descriptors_are_sent_and_stay_with_the_sender(pair: Pair) -> None:
     with memfd(b"shared") as fd:
         pair.transport.send(BYE, [fd.fileno()])
@@ -205,6 +229,7 @@ def test_a_reset_is_a_lost_connection(pair: Pair) -> None:
     with pytest.raises(CaptureLostError) as caught:
         pair.transport.receive()
     assert isinstance(caught.value.__cause__, ConnectionResetError)
+    assert caught.value.hint
 
 
 def test_what_the_peer_said_before_a_reset_is_received(pair: Pair) -> None:
@@ -220,6 +245,7 @@ def test_sending_to_a_peer_that_hung_up_is_a_lost_connection(pair: Pair) -> None
     with pytest.raises(CaptureLostError) as caught:
         pair.transport.send(BYE)
     assert isinstance(caught.value.__cause__, BrokenPipeError)
+    assert caught.value.hint
 
 
 def test_sending_descriptors_to_a_peer_that_hung_up_is_a_lost_connection(pair: Pair) -> None:
