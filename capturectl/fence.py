@@ -10,6 +10,7 @@ import select
 import struct
 
 from capturectl.errors import CaptureLostError, CaptureTimeoutError
+from capturectl.reach import LONGEST_TIMEOUT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Fence:
         """
         poller = select.poll()
         poller.register(self._fd.fileno(), select.POLLIN)
-        if not poller.poll(None if timeout is None else math.ceil(timeout * 1000)):
+        if not poller.poll(None if timeout is None else _milliseconds(timeout)):
             raise CaptureTimeoutError("the picture was not written in time", "wait for longer")
         status, time_ns = self._read()
         if status != 1:
@@ -68,3 +69,8 @@ class Fence:
     def close(self) -> None:
         """Close it. Twice is fine."""
         self._fd.close()
+
+
+def _milliseconds(timeout: float) -> int:
+    """Return what poll takes: no less than 0, which would not end, and nothing without end."""
+    return math.ceil(min(max(timeout, 0), LONGEST_TIMEOUT) * 1000)
