@@ -255,7 +255,7 @@ class Client:
             try:
                 await self._greet()
             except UnreachableError:
-                if asyncio.get_running_loop().time() + pause > deadline:
+                if not asyncio.get_running_loop().time() + pause <= deadline:  # nor NaN
                     raise
                 await asyncio.sleep(pause)
             else:

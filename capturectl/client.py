@@ -358,7 +358,7 @@ class Client:
             try:
                 self._greet(self._timeout)
             except UnreachableError:
-                if time.monotonic() + pause > deadline:
+                if not time.monotonic() + pause <= deadline:  # nor NaN
                     raise
                 time.sleep(pause)
             else:

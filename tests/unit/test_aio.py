@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import math
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -103,6 +104,12 @@ def test_a_daemon_that_accepts_somebody_late_is_connected_to(
         return hello
 
     assert asyncio.run(run())[16:20] == b"CAPD"
+
+
+@pytest.mark.timeout(2)
+def test_a_wait_that_is_no_number_is_over_at_once(tmp_path: Path) -> None:
+    with pytest.raises(errors.UnreachableError):
+        asyncio.run(capturectl.aio.connect(str(tmp_path / "none"), wait=math.nan))
 
 
 # --- what goes wrong while nobody looks ------------------------------------------------------

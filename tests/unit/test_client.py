@@ -236,6 +236,12 @@ def test_a_daemon_that_accepts_nobody_is_a_timeout(full_socket: str) -> None:
 
 
 @pytest.mark.timeout(2)
+def test_a_wait_that_is_no_number_is_over_at_once(tmp_path: Path) -> None:
+    with pytest.raises(errors.UnreachableError):
+        connect(str(tmp_path / "none"), wait=math.nan)
+
+
+@pytest.mark.timeout(2)
 def test_a_signal_does_not_end_the_wait_for_a_daemon_that_accepts_nobody(
     full_socket: str, alarm: Callable[[Handler], None]
 ) -> None:
