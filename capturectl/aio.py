@@ -119,7 +119,7 @@ class Client:
         return tuple(Subscribed(self._talk.name_of(stream), status) for stream, status in rows)
 
     async def events(self) -> AsyncGenerator[Event, None]:
-        """Yield what happens at the daemon, from now on."""
+        """Yield what happens at the daemon, from the first step on."""
         talk = self._talk
         events = self._told(talk.watch)
         try:

@@ -26,6 +26,7 @@ from capturectl.reach import (
     within,
 )
 from capturectl.transport import Transport
+from capturectl.typed import cast
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -183,7 +184,9 @@ class Client:
             CaptureLostError: The daemon went away.
         """
         end = math.inf if within is None else time.monotonic() + within
-        return self._events(self._talk, self._told(self._talk.watch), timeout, end, idle)
+        events = self._events(self._talk, self._told(self._talk.watch), timeout, end, idle)
+        next(events)  # a generator that was begun ends its watch, whoever lets go of it and when
+        return cast("Iterator[Event]", events)
 
     def _events(
         self,
@@ -192,8 +195,9 @@ class Client:
         timeout: float | None,
         end: float,
         idle: Callable[[], object] | None,
-    ) -> Iterator[Event]:
+    ) -> Iterator[Event | None]:
         try:
+            yield None
             while True:
                 deadline = end if timeout is None else min(end, time.monotonic() + timeout)
                 while (event := talk.next_event(events)) is None:

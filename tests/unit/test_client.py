@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import signal
 import socket
@@ -778,6 +779,23 @@ def test_a_frame_of_an_older_generation_can_still_be_released(
     client.snapshot()
     old.release()
     assert not old
+
+
+# --- events ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+def test_events_that_nobody_holds_any_more_are_asked_for_no_more(
+    listen: Callable[[Sequence[bytes]], FakeDaemon], steps: int
+) -> None:
+    welcome = WELCOME._replace(capabilities=protocol.Capability.WATCH)
+    daemon = listen([protocol.WELCOME.pack(welcome), *describe(STREAM, 1)])
+    with connect(daemon.path) as client:
+        events = client.events(timeout=SHORT)
+        assert [*itertools.islice(events, steps)] == []
+        del events
+        wanted = [protocol.WATCH.unpack(daemon.receive()).is_wanted for _ in range(2)]
+    assert wanted == [1, 0]
 
 
 # --- leaving ---------------------------------------------------------------------------------
