@@ -13,6 +13,7 @@ from capturectl import protocol
 from capturectl.conversation import Conversation, Subscribed, wish
 from capturectl.errors import (
     CaptureClosedError,
+    CaptureError,
     CaptureLostError,
     CaptureTimeoutError,
     ProtocolError,
@@ -284,6 +285,12 @@ class Client:
             self._talk.unsubscribe(wanted, request)
             if problem is not None:
                 raise problem from error
+            raise
+        except CaptureError:
+            raise
+        except BaseException:  # a signal's handler raised it
+            with contextlib.suppress(CaptureError):
+                self._talk.unsubscribe(wanted, request)
             raise
 
     def stream(

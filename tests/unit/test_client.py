@@ -541,6 +541,28 @@ def test_after_a_timeout_the_subscription_is_taken_back(
     assert daemon.receive() == bytes.fromhex("0300 0000 10000000 03000000 01000000")
 
 
+def test_after_ctrl_c_the_subscription_is_taken_back(
+    client: Client, daemon: FakeDaemon, alarm: Callable[[Handler], None]
+) -> None:
+    alarm(signal.default_int_handler)
+    with pytest.raises(KeyboardInterrupt):
+        client.snapshot(timeout=60)
+    daemon.receive()  # SUBSCRIBE
+    assert daemon.receive() == bytes.fromhex("0300 0000 10000000 03000000 01000000")
+
+
+def test_ctrl_c_is_ctrl_c_though_the_daemon_has_gone(
+    client: Client, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def press_ctrl_c(*_: object) -> None:
+        daemon.hang_up()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(client, "_await_frame", press_ctrl_c)
+    with pytest.raises(KeyboardInterrupt):
+        client.snapshot()
+
+
 def test_a_frame_that_came_after_the_timeout_is_not_the_next_snapshot(
     client: Client, daemon: FakeDaemon, pixels: OwnedFd
 ) -> None:
