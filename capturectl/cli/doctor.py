@@ -37,7 +37,7 @@ EXAMPLES = (
 )
 
 
-FILES = {"report": "whole"}
+FILES = {"report": "report"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@ are here. Of a file, `-` goes there, and its content through standard input or o
 needs no input, the command there ends when this one does: see `tied`. A module of a command may
 say about it:
 
-    FILES = {"file": READ | WHOLE | GROWS}   arguments that are files, and how they are used
+    FILES = {"file": READ | WHOLE | REPORT | GROWS}   arguments that are files, and their use
     TERMINAL = True                          it draws on a terminal
     def words_there(options) -> list[str]    what its FILE says beside where to write
 """
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
     from capturectl.typed import Any
 
-READ, WHOLE, GROWS = "read", "whole", "grows"
-"""A file is read; appears when it is complete; or grows, and what there is of it counts."""
+READ, WHOLE, REPORT, GROWS = "read", "whole", "report", "grows"
+"""A file is read; appears when it is complete; does so whatever the exit status says of what is in
+it; or grows, and what there is of it counts."""
 
 _FLAGS = ("-H", "--host")
 _SSH_FAILED = 255
@@ -59,8 +60,8 @@ def run(options: Any, words: Sequence[str]) -> int:  # noqa: ANN401 - argparse's
     wants_terminal = getattr(module, "TERMINAL", False) and sys.stdout.isatty()
     with file.opened() as (stdin, stdout):
         status = _ssh(options.host, there, stdin, stdout, terminal=wants_terminal)
-        file.is_good = status == 0 or (status == _INTERRUPTED and file.use == GROWS)
-    if file.use == WHOLE and file.is_good:
+        file.judge(status)
+    if file.use in {WHOLE, REPORT} and file.is_good:
         print(file.path)
     return status
 
@@ -92,12 +93,23 @@ class _File:
     def _check(self, options: Any, uses: dict[str, str]) -> None:  # noqa: ANN401 - the same
         for dest, path in _named(options):
             if dest not in uses:
-                raise UsageError(f"{path} would be a file of {options.host}", "redirect instead")
+                raise UsageError(
+                    f"{path} would be a file of {options.host}",
+                    "redirect standard output, or use a file there: "
+                    f"ssh {options.host} capturectl {options.command}",
+                )
         as_json = getattr(options, "json", False)
-        if self.use in {WHOLE, GROWS} and as_json:
+        if self.use in {WHOLE, REPORT, GROWS} and as_json:
             raise UsageError("--json, -H and FILE cannot go together", "leave one of them out")
         if uses.get("file") == WHOLE and options.file is None and not as_json:
             raise UsageError(f"without FILE it would be written on {options.host}", "name one")
+
+    def judge(self, status: int) -> None:
+        """Note by the exit status there whether the file came."""
+        if self.use == REPORT:
+            self.is_good = status != _INTERRUPTED
+        else:
+            self.is_good = status == 0 or (status == _INTERRUPTED and self.use == GROWS)
 
     def replaced(self, words: list[str]) -> list[str]:
         """Return the words with - in place of the path."""
@@ -112,7 +124,7 @@ class _File:
         if self.use == READ:
             with open(self.path, "rb") as source:  # noqa: PTH123 - start-up time
                 yield source.fileno(), None
-        elif self.use == WHOLE:
+        elif self.use in {WHOLE, REPORT}:
             with self._whole() as fd:
                 yield None, fd
         elif self.use == GROWS:
@@ -127,9 +139,11 @@ class _File:
 
         with open(os.memfd_create("picture"), "w+b") as memory:  # noqa: PTH123 - as above
             yield memory.fileno()
+            memory.seek(0)
+            data = memory.read()
+            self.is_good = self.is_good and bool(data)
             if self.is_good:
-                memory.seek(0)
-                write_file(self.path, memory.read())
+                write_file(self.path, data)
 
 
 def _named(options: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - the same

@@ -153,6 +153,27 @@ def test_a_capture_that_fails_there_leaves_no_file_here(
 
 
 @pytest.mark.slow
+def test_a_report_of_what_is_wrong_there_arrives_here(
+    environment: dict[str, str], here: Path
+) -> None:
+    done = run("-H", "board", "doctor", "--report", "r.txt", env=environment, cwd=here)
+    assert (done.returncode, done.stdout, names_in(here)) == (4, b"r.txt\n", ["r.txt"])
+    assert (here / "r.txt").read_text().startswith("A report of capturectl doctor.")
+
+
+@pytest.mark.slow
+def test_a_report_that_there_is_none_of_is_no_file(
+    environment: dict[str, str], here: Path
+) -> None:
+    doctor = Path(environment["SSH_SEEN"]).with_name("capturectl")
+    doctor.write_text("#!/bin/sh\nexit 1\n")
+    doctor.chmod(0o755)
+    environment["PATH"] = f"{environment['PATH'].split(':')[0]}:{doctor.parent}:/usr/bin:/bin"
+    done = run("-H", "board", "doctor", "--report", "r.txt", env=environment, cwd=here)
+    assert (done.returncode, done.stdout, names_in(here)) == (1, b"", [])
+
+
+@pytest.mark.slow
 def test_a_file_that_is_read_is_read_here(environment: dict[str, str], here: Path) -> None:
     (here / "new.toml").write_text("buffers = 1\n")
     done = run("-H", "board", "config", "check", "new.toml", env=environment, cwd=here)
@@ -197,6 +218,14 @@ def test_a_host_without_the_command_is_told_from_one_without_a_daemon(
 def test_without_ssh_the_line_says_so(environment: dict[str, str], here: Path) -> None:
     done = run("-H", "board", "list", env=environment | {"PATH": "/nowhere"}, cwd=here)
     assert (done.returncode, done.stderr) == (3, b"capturectl: there is no ssh here: install it\n")
+
+
+@pytest.mark.slow
+def test_a_file_that_only_the_host_can_read_is_refused_with_a_way_out(
+    environment: dict[str, str], here: Path
+) -> None:
+    done = run("-H", "me@board", "compare", "a.png", env=environment, cwd=here)
+    assert (done.returncode, b"ssh me@board capturectl compare" in done.stderr) == (2, True)
 
 
 @pytest.mark.slow
