@@ -10,10 +10,13 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable, Sequence
     from typing import Any, NoReturn
 
     from capturectl.errors import CaptureError
+else:
+    import _signal as signal  # `signal` makes enums of its numbers, which takes time
 
 TIED = "CAPTURECTL_TIED"
 """In the environment of a command that `-H` started: see `tied`."""
@@ -28,17 +31,18 @@ def entry() -> NoReturn:
     """Run capturectl as a process of its own.
 
     Nothing is open any more by then, so the interpreter need not be taken apart: three
-    milliseconds.
+    milliseconds. SIGINT may be blocked until here.
     """
-    if sys.flags.no_site:
-        from capturectl.cli import latesite
-
-        latesite.install()
-    if os.environ.pop(TIED, ""):  # children have another standard input
-        from capturectl.cli import tied
-
-        tied.tie()
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        if sys.flags.no_site:
+            from capturectl.cli import latesite
+
+            latesite.install()
+        if os.environ.pop(TIED, ""):  # children have another standard input
+            from capturectl.cli import tied
+
+            tied.tie()
         if isinstance(sys.stdout, io.TextIOWrapper):
             # The name of a file is any bytes, and must come out as it went in.
             is_utf8 = sys.stdout.encoding == "utf-8"

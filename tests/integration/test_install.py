@@ -163,6 +163,18 @@ def test_the_daemons_launcher_blocks_sigterm_before_anything_is_imported(prefix:
     assert done.stdout == "blocked: SIGTERM\n"
 
 
+def test_ctrl_c_while_the_command_is_being_loaded_is_130_without_a_word(prefix: Path) -> None:
+    home = prefix / "lib/captured/capturectl/__init__.py"
+    home.write_text(f"import os\nos.kill(os.getpid(), 2)\n{_without_future(home.read_text())}")
+    words = [f"{prefix}/bin/capturectl", "--version"]
+    done = subprocess.run(words, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
+def _without_future(source: str) -> str:
+    return source.replace("from __future__ import annotations\n", "")
+
+
 def test_units_and_launchers_name_the_prefix(staged: Path) -> None:
     service = (staged / "lib/systemd/system/captured.service").read_text()
     assert "ExecStart=/usr/sbin/captured\n" in service

@@ -8,17 +8,18 @@ import os
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+import capturectl
 from capturectl import errors
 from capturectl.cli import main
 from tests.support.fake_daemon import STREAM, FakeDaemon, greeting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 EXIT_CODES = [
     (errors.CaptureError, 1),
@@ -36,6 +37,7 @@ EXIT_CODES = [
     (errors.InterruptedByUser, 130),
 ]
 
+ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-c", "import sys; from capturectl.cli import main; sys.exit(main())"]
 
 
@@ -203,6 +205,22 @@ def test_a_closed_pipe_behind_standard_output_is_one_line_and_exit_status_1(
         1,
         "capturectl: standard output is closed: its reader has gone\n",
     )
+
+
+@pytest.mark.slow
+def test_ctrl_c_before_there_is_a_command_is_130_without_a_word(tmp_path: Path) -> None:
+    package = tmp_path / "capturectl" / "__init__.py"
+    package.parent.mkdir()
+    package.write_text(
+        "import os, signal\n"
+        "os.kill(os.getpid(), signal.SIGINT)\n"
+        f"__path__ = {capturectl.__path__!r}\n"
+    )
+    done = subprocess.run(
+        [sys.executable, ROOT / "bin/capturectl", "--version"],
+        env={"PYTHONPATH": str(tmp_path)}, capture_output=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
 
 
 @pytest.mark.slow
