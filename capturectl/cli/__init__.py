@@ -134,14 +134,15 @@ def _read(words: list[str]) -> Any:  # noqa: ANN401 - argparse's, or one like it
 
 def _report(error: CaptureError, *, as_json: bool) -> int:
     if as_json:
-        _report_as_json(error)
+        report_as_json(error)
     from capturectl.cli.table import printable
 
     sys.stderr.write(f"capturectl: {printable(str(error))}\n")
     return error.exit_code
 
 
-def _report_as_json(error: CaptureError) -> None:
+def report_as_json(error: CaptureError) -> None:
+    """Print the object that a failure is with --json; nothing where that cannot be printed."""
     from capturectl.cli.output import forget_stdout, print_json
     from capturectl.errors import CaptureError
 

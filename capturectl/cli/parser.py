@@ -7,8 +7,9 @@ import argparse
 import sys
 from importlib import import_module
 
-from capturectl.cli import commands
+from capturectl.cli import commands, report_as_json
 from capturectl.cli.helptext import HelpFormatter
+from capturectl.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +18,13 @@ if TYPE_CHECKING:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser with the width of the terminal, and one line for a wrong word."""
+    """A parser with the width of the terminal, and one line for a wrong word.
+
+    Attributes:
+        wants_json: Whether a wrong word is an object on standard output as well.
+    """
+
+    wants_json = False
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - argparse's own
         super().__init__(allow_abbrev=False, **options)
@@ -30,7 +37,10 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and end with status 2."""
-        self.exit(2, f"{self.prog}: {message}: see {self.prog} --help\n")
+        error = UsageError(message, f"see {self.prog} --help")
+        if self.wants_json:
+            report_as_json(error)
+        self.exit(2, f"{self.prog}: {error}\n")
 
 
 def build_parser(words: Iterable[str]) -> Parser:
@@ -48,15 +58,16 @@ def build_parser(words: Iterable[str]) -> Parser:
     )  # fmt: skip
     found = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     wanted = set(words)
+    parser.wants_json = "--json" in wanted
     for name in commands.names():
         if name in wanted:
-            _add_command(found, name, shared)
+            _add_command(found, name, shared).wants_json = parser.wants_json
         else:
             found.add_parser(name, add_help=False)
     return parser
 
 
-def _add_command(found: argparse._SubParsersAction[Parser], name: str, shared: Parser) -> None:
+def _add_command(found: argparse._SubParsersAction[Parser], name: str, shared: Parser) -> Parser:
     module = import_module(f"capturectl.cli.{name}")
     line = commands.summary(name)
     about = f"{line[0].upper()}{line[1:]}.\n\n{getattr(module, 'ABOUT', '')}".rstrip()
@@ -67,6 +78,7 @@ def _add_command(found: argparse._SubParsersAction[Parser], name: str, shared: P
     module.add_arguments(command)
     command.usage = f"%(prog)s [OPTION]... {' '.join(_places(command))}".rstrip()
     command.set_defaults(run=module.run)
+    return command
 
 
 def _places(command: argparse.ArgumentParser) -> Iterator[str]:

@@ -92,6 +92,30 @@ def test_with_json_an_error_is_an_object_on_standard_output(
     }
 
 
+@pytest.mark.parametrize(
+    ("words", "reason", "hint"),
+    [
+        (["list", "--json", "--no"], "unrecognized arguments: --no", "see capturectl --help"),
+        (
+            ["snapshot", "--json", "--scale", "0"],
+            "argument --scale: 0 is not more than 0",
+            "see capturectl snapshot --help",
+        ),
+    ],
+)
+def test_with_json_a_line_that_cannot_be_read_is_an_object_too(
+    capsys: pytest.CaptureFixture[str], words: list[str], reason: str, hint: str
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    out, err = capsys.readouterr()
+    assert (caught.value.code, json.loads(out)["error"]) == (
+        2,
+        {"code": "usage", "reason": reason, "hint": hint},
+    )
+    assert err.endswith(f": {reason}: {hint}\n")
+
+
 def test_a_kernel_error_exits_1_and_names_its_object(
     list_raises: Callable[[BaseException], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
