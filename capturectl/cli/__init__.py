@@ -47,6 +47,8 @@ def entry() -> NoReturn:
             # The name of a file is any bytes, and must come out as it went in.
             is_utf8 = sys.stdout.encoding == "utf-8"
             sys.stdout.reconfigure(errors="surrogateescape" if is_utf8 else "backslashreplace")
+            if sys.stdout.write_through:  # PYTHONUNBUFFERED: a write in part would pass for whole
+                sys.stdout = _buffered(sys.stdout)
         status = main()
     except KeyboardInterrupt:
         status = _INTERRUPTED
@@ -56,6 +58,13 @@ def entry() -> NoReturn:
     except (OSError, AttributeError):  # main has said so, or they are closed
         pass
     os._exit(status)
+
+
+def _buffered(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+    """Return the same with a buffer; the commands flush it where somebody waits for a line."""
+    return open(
+        stream.fileno(), "w", encoding=stream.encoding, errors=stream.errors, closefd=False
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -75,12 +75,40 @@ def write_stdout(data: bytes) -> None:
             "standard output is a terminal", "redirect it, or give a file name", code="terminal"
         )
     try:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        _write_all(data)
     except BrokenPipeError:
         raise
     except OSError as error:
         raise write_error("standard output", error) from error
+
+
+def _write_all(data: bytes) -> None:
+    """Write all of it, also where standard output is unbuffered and takes a part at a time."""
+    stdout, left = sys.stdout.buffer, memoryview(data)
+    while left:
+        try:
+            # None: unbuffered, and somebody else has made the pipe non-blocking.
+            written: int | None = stdout.write(left)
+        except BlockingIOError as error:
+            written = error.characters_written
+        left = left[written or 0 :]
+        if left and not written:
+            _wait_writable()
+    while True:
+        try:
+            stdout.flush()
+        except BlockingIOError:
+            _wait_writable()
+        else:
+            return
+
+
+def _wait_writable() -> None:
+    import select
+
+    poller = select.poll()
+    poller.register(sys.stdout.fileno(), select.POLLOUT)
+    poller.poll()
 
 
 def write_file(path: str, data: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from importlib import import_module
@@ -229,6 +230,24 @@ def test_a_closed_pipe_behind_standard_output_is_one_line_and_exit_status_1(
         1,
         "capturectl: standard output is closed: its reader has gone\n",
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("environment", [{}, {"PYTHONUNBUFFERED": "1"}], ids=["", "unbuffered"])
+def test_a_disk_that_takes_a_part_only_is_an_error(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    def let_files_have_100_bytes() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+
+    with (tmp_path / "script").open("wb") as file:
+        done = subprocess.run(
+            [sys.executable, ROOT / "bin/capturectl", "completion", "bash"],
+            env={"PYTHONDONTWRITEBYTECODE": "1"} | environment,
+            preexec_fn=let_files_have_100_bytes, stdout=file, stderr=subprocess.PIPE, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"capturectl: cannot write standard output: File too large")
 
 
 @pytest.mark.slow

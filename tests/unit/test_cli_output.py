@@ -15,8 +15,9 @@ import stat
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -24,7 +25,7 @@ from capturectl.cli.output import print_json, write_file, write_stdout
 from capturectl.errors import CaptureError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 LIMIT = 1 << 20
 PROJECT = Path(__file__).parents[2]
@@ -299,6 +300,31 @@ def test_a_full_disk_behind_standard_output_is_not_written(
     assert caught.value.as_dict()["reason"] == (
         "cannot write standard output: No space left on device"
     )
+
+
+def unbuffered(fd: int) -> io.TextIOWrapper:
+    """Return standard output as PYTHONUNBUFFERED has it."""
+    return io.TextIOWrapper(cast("io.BufferedWriter", io.FileIO(fd, "w")), write_through=True)
+
+
+def buffered(fd: int) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BufferedWriter(io.FileIO(fd, "w")))
+
+
+@pytest.mark.parametrize("stream", [unbuffered, buffered])
+def test_a_pipe_that_takes_a_part_at_a_time_gets_all(
+    monkeypatch: pytest.MonkeyPatch, stream: Callable[[int], io.TextIOWrapper]
+) -> None:
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    data = bytes(range(256)) * 4096
+    with ThreadPoolExecutor() as pool, open(read_end, "rb") as source:  # noqa: PTH123 - a pipe
+        came = pool.submit(source.read)
+        with stream(write_end) as stdout:
+            monkeypatch.setattr("sys.stdout", stdout)
+            write_stdout(data)
+            monkeypatch.undo()
+        assert came.result() == data
 
 
 def test_a_closed_pipe_stays_a_broken_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
