@@ -21,7 +21,7 @@ from capturectl.cli.options import (
     socket_of,
     sources_of,
 )
-from capturectl.cli.output import SCHEMA, print_json
+from capturectl.cli.output import SCHEMA, print_json, write_error
 from capturectl.cli.progress import Progress
 from capturectl.cli.sink import STDOUT, Sink, open_for_writing
 from capturectl.cli.waiting import when_active
@@ -148,6 +148,8 @@ def _is_there(path: str) -> bool:
         return not stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116 - as above
     except FileNotFoundError:
         return False
+    except OSError as error:
+        raise write_error(path, error) from error
 
 
 def _begin(client: Client, options: argparse.Namespace) -> tuple[FrameStream, Frame]:

@@ -97,6 +97,14 @@ def test_standard_output_gets_a_film_and_nothing_else(
     assert (pictures(out), err, files_here()) == (3, b"", [])
 
 
+def test_a_path_that_leads_nowhere_says_that_it_cannot_be_written(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("loop.raw").symlink_to("loop.raw")
+    assert main(["stream", "-S", "none", "loop.raw"]) == 1
+    assert "cannot write loop.raw" in capsys.readouterr().err
+
+
 def test_a_region_is_all_that_is_written() -> None:
     assert stream("-n", "2", "-g", "1,0 1x1", "a.raw") == 0
     assert Path("a.raw").read_bytes() == RED_GREEN[4:] * 2
