@@ -64,8 +64,10 @@ static uint16_t receive(int sock)       /* returns the code */
                 (char *)in + 32, (char *)in + 64, (char *)in + 304);
         exit(1);
     }
-    if (u16(0) == BYE)
+    if (u16(0) == BYE) {
+        fprintf(stderr, "the daemon is stopping\n");
         exit(1);
+    }
     return u16(0);
 }
 
@@ -93,8 +95,12 @@ static void synchronize(int fd, uint64_t flags)
 int main(int argc, char **argv)
 {
     struct sockaddr_un to = { .sun_family = AF_UNIX };
-    snprintf(to.sun_path, sizeof to.sun_path, "%s",
-             argc > 1 ? argv[1] : "/run/captured/captured.sock");
+    const char *path = argc > 1 ? argv[1] : "/run/captured/captured.sock";
+    if (strlen(path) >= sizeof to.sun_path) {           /* cut, it would be another's */
+        fprintf(stderr, "%s: the path is too long\n", path);
+        return 1;
+    }
+    strcpy(to.sun_path, path);
     int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     if (sock < 0 || connect(sock, (struct sockaddr *)&to, sizeof to) < 0)
         die(to.sun_path);

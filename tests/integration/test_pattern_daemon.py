@@ -143,6 +143,14 @@ def test_the_c_client_fails_when_its_rows_are_not_taken(
     assert (done.returncode, b"No space left on device" in done.stderr) == (1, True)
 
 
+@pytest.mark.slow
+def test_the_c_client_says_that_a_path_is_too_long_and_connects_to_no_other(
+    c_client: Path,
+) -> None:
+    done = subprocess.run([c_client, "/" + "x" * 108], capture_output=True, check=False)
+    assert (done.returncode, b"too long" in done.stderr) == (1, True)
+
+
 def one_picture(fourcc: str, pitch: int, modifier: int = 0) -> tuple[bytes, bytes]:
     """Return BUFFER and FRAME of 2x2 pixels in 16 bytes."""
     code = int.from_bytes(fourcc.encode(), "little")
