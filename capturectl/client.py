@@ -427,16 +427,19 @@ class Client:
 
     def _receive(self, deadline: float, what: str) -> Packet:
         transport = self._connected()
-        try:
-            transport.set_timeout(within(deadline - time.monotonic()))
-            packet = transport.receive()
-        except (TimeoutError, BlockingIOError) as error:
-            raise CaptureTimeoutError(
-                f"no sign of {what} in time", "see the daemon's log"
-            ) from error
-        if packet is None:
-            raise CaptureLostError("the daemon hung up", "see its log; it may be restarting")
-        return packet
+        while True:
+            try:
+                transport.set_timeout(within(deadline - time.monotonic()))
+                packet = transport.receive()
+            except (TimeoutError, BlockingIOError) as error:
+                if time.monotonic() < deadline:
+                    continue  # it was the longest that a socket takes
+                raise CaptureTimeoutError(
+                    f"no sign of {what} in time", "see the daemon's log"
+                ) from error
+            if packet is None:
+                raise CaptureLostError("the daemon hung up", "see its log; it may be restarting")
+            return packet
 
     def _connected(self) -> Transport:
         if self._transport is None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 
 from capturectl.errors import (
@@ -12,7 +13,7 @@ from capturectl.errors import (
     CaptureLostError,
     CaptureTimeoutError,
 )
-from capturectl.reach import LONGEST_TIMEOUT, Comeback, may_come_back
+from capturectl.reach import Comeback, may_come_back
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class FrameStream:
         self._client: Client | None = client
         self._output = output
         self._request = request
-        self._timeout = LONGEST_TIMEOUT if timeout is None else timeout
+        self._timeout = math.inf if timeout is None else timeout
         self._reconnects = reconnect
         self._comeback = Comeback()
         self._is_paused = False

@@ -9,6 +9,7 @@ import math
 import signal
 import socket
 import struct
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -489,6 +490,17 @@ def test_a_timeout_without_end_waits_for_the_frame(
     send_picture(daemon, pixels)
     with client.snapshot(timeout=math.inf) as picture:
         assert picture.sequence == 1
+
+
+def test_a_wait_without_end_outlasts_the_longest_that_a_socket_takes(
+    client: Client, daemon: FakeDaemon, pixels: OwnedFd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("capturectl.reach.LONGEST_TIMEOUT", SHORT)
+    later = threading.Timer(5 * SHORT, send_picture, (daemon, pixels))
+    later.start()
+    with client.stream() as stream:
+        assert next(stream).sequence == 1
+    later.join()
 
 
 # --- a snapshot that fails -------------------------------------------------------------------
