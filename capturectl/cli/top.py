@@ -95,7 +95,7 @@ def _print_all(options: argparse.Namespace) -> None:
         for number in _turns(options.iterations):
             if number:
                 due = max(due + options.delay, time.monotonic())
-                time.sleep(due - time.monotonic())
+                time.sleep(max(0.0, due - time.monotonic()))
             now = read_sample(client)
             if options.json:
                 print_json(as_json(now, before), "top")

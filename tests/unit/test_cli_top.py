@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 from capturectl.cli import main
@@ -117,6 +118,29 @@ def test_once_with_json_is_one_line(start: Start, capsys: pytest.CaptureFixture[
         3,
     )
     assert [client["name"] for client in found["clients"]] == ["mpv"]  # not who looks
+
+
+class SlowTime:
+    """Time of which every look at it takes a second."""
+
+    strftime = staticmethod(time.strftime)
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        self.now += 1
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds >= 0
+
+
+def test_an_answer_that_takes_longer_than_the_delay_is_waited_for_and_no_more(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("capturectl.cli.top.time", SlowTime())
+    assert main(["top", "-b", "-n", "2", "-d", "0.1", "-S", start().path]) == 0
 
 
 def test_nothing_to_show_is_no_failure(start: Start, capsys: pytest.CaptureFixture[str]) -> None:
