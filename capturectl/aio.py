@@ -210,7 +210,8 @@ class Client:
             return output
         await asyncio.sleep(comeback.seconds())
         async with self._reconnecting:
-            if self._error is not None or not self._transport:
+            is_lost = self._error is not None or not self._transport
+            if is_lost or comeback.wants_another_list:
                 await self._reconnect()
         found = self.output(output.name)
         await self._subscribe(found, request, self._timeout)

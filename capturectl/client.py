@@ -318,9 +318,9 @@ class Client:
             timeout: Seconds that a step of the iterator waits at most; None waits for as long
                 as it takes.
             early: Whether frames may come before they are written, each with its `fence`.
-            reconnect: Whether to go on when the daemon went away and has come back, or its source
-                failed: it is tried again after pauses that grow. Not after somebody has
-                disconnected this client.
+            reconnect: Whether to go on when the daemon went away and has come back, perhaps before
+                its card, or its source failed: it is tried again after pauses that grow. Not after
+                somebody has disconnected this client.
 
         Returns:
             The stream; end it with `close()` or `with`. A step gives the frame before it back,

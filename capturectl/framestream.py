@@ -118,7 +118,7 @@ class FrameStream:
     def _begin_again(self, client: Client, deadline: float) -> None:
         if self._comeback.error is None:
             return
-        if client._is_lost:
+        if client._is_lost or self._comeback.wants_another_list:
             left = deadline - time.monotonic()
             client._reconnect(min(client._timeout, max(left, _SHORTEST_ATTEMPT_S)))
         self._output = client.output(self._output.name)

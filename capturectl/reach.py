@@ -14,6 +14,7 @@ from capturectl.errors import (
     CaptureError,
     CaptureLostError,
     CaptureTimeoutError,
+    NoOutputError,
     NotAllowedError,
     UnreachableError,
 )
@@ -60,12 +61,16 @@ def pauses() -> Iterator[float]:
 
 
 def may_come_back(error: CaptureError) -> bool:
-    """Whether trying again may help: the daemon is away or silent, or its source has failed.
+    """Whether trying again may help who had frames before.
 
-    Somebody who disconnected this client by hand does not want it back.
+    The daemon is away or silent, its source has failed, or it is back before its card: then it
+    knows no output of that name, or cannot capture it yet. Somebody who disconnected this client
+    by hand does not want it back.
     """
-    gone = (CaptureLostError, CaptureTimeoutError, UnreachableError)
-    return isinstance(error, gone) and error.code != "disconnected"
+    if error.code in {"disconnected", "no-card"}:
+        return error.code == "no-card"
+    gone = (CaptureLostError, CaptureTimeoutError, UnreachableError, NoOutputError)
+    return isinstance(error, gone)
 
 
 class Comeback:
@@ -81,6 +86,11 @@ class Comeback:
         """Note a failure."""
         self.error = error
         self._due = time.monotonic() + next(self._pauses)
+
+    @property
+    def wants_another_list(self) -> bool:
+        """Whether the wanted output is none of those that this connection was told of."""
+        return isinstance(self.error, NoOutputError)
 
     def seconds(self) -> float:
         """Return how long it is until the next attempt."""

@@ -14,6 +14,7 @@ import capturectl as library
 import capturectl.aio
 from capturectl import errors, protocol
 from capturectl.protocol import ErrorCode, ErrorFlag
+from tests.support.fake_daemon import STREAM, greeting
 from tests.support.fds import memfd
 from tests.support.fleeting import GREETING, HEAR, FleetingDaemon
 from tests.support.scripted import BYE, buffer, frame
@@ -37,6 +38,7 @@ def error(code: ErrorCode, word: str, *, stream: int = 1, flags: int = 0) -> Scr
 DISCONNECTED = error(ErrorCode.SLOW, "disconnected", stream=0, flags=ErrorFlag.FATAL)
 SLOW = error(ErrorCode.SLOW, "slow", stream=0, flags=ErrorFlag.FATAL)
 LOST = error(ErrorCode.DEVICE_LOST, "lost")
+NO_CARD = error(ErrorCode.UNSUPPORTED, "no-card")
 NOT_ALLOWED = error(ErrorCode.DENIED, "not-allowed", stream=0, flags=ErrorFlag.FATAL)
 
 
@@ -180,6 +182,28 @@ def test_after_an_error_of_the_source_it_subscribes_again_by_the_same_connection
     assert counted.reconnected == 0
     codes = protocol.SUBSCRIBE.code, protocol.RELEASE.code, protocol.SUBSCRIBE.code
     assert tuple(daemon.heard[0][1:4]) == codes
+
+
+@BOTH
+def test_a_daemon_that_is_back_before_its_card_is_waited_for(
+    live: Callable[..., FleetingDaemon], pixels: OwnedFd, take: Take
+) -> None:
+    again = [*GREETING, HEAR, NO_CARD, *picture(pixels, 1)]
+    daemon = live([*GREETING, *picture(pixels, 7)], again)
+    seen, counted = take(daemon.path, 2)
+    assert seen == [7, 1]
+    assert counted.reconnected == 1
+
+
+@BOTH
+def test_a_daemon_that_is_back_without_a_name_for_its_output_is_waited_for(
+    live: Callable[..., FleetingDaemon], pixels: OwnedFd, take: Take
+) -> None:
+    nameless = [(message, ()) for message in greeting(STREAM._replace(name=""))]
+    daemon = live(
+        [*GREETING, *picture(pixels, 7)], [*nameless, HEAR], [*GREETING, *picture(pixels, 1)]
+    )
+    assert take(daemon.path, 2)[0] == [7, 1]
 
 
 # --- step by step ----------------------------------------------------------------------------
