@@ -48,7 +48,8 @@ _split = struct.Struct(f"{_SERIAL_AT}s{_RECEIPT_AT - _SERIAL_AT}x{RECEIPT_SIZE}s
 class Session:
     """A connection, from accept to hang-up.
 
-    Ownership: owns the transport; borrows the hub, its loop and streams, and the slots it lends.
+    Ownership: owns the transport, and its outbox and loans while it has any; borrows the hub, its
+    loop and streams.
     """
 
     __slots__ = (
