@@ -24,7 +24,7 @@ from capturectl.errors import (
     CaptureTimeoutError,
     UnreachableError,
 )
-from capturectl.reach import Comeback, connecting, may_come_back, pauses, require_own
+from capturectl.reach import Comeback, connecting, pauses, require_own
 from capturectl.transport import Transport
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ class Client:
                     wanted = await self._begin_again(wanted, request, comeback)
                     frame = await self._next_frame(wanted, None)
                 except CaptureError as error:
-                    if not reconnect or not may_come_back(error):
+                    if not reconnect or not comeback.may_follow(error):
                         raise
                     comeback.after(error)
                 else:
@@ -210,9 +210,10 @@ class Client:
             return output
         await asyncio.sleep(comeback.seconds())
         async with self._reconnecting:
-            is_lost = self._error is not None or not self._transport
-            if is_lost or comeback.wants_another_list:
+            if self._error is not None or not self._transport:
                 await self._reconnect()
+            elif comeback.wants_news:
+                await self.refresh()
         found = self.output(output.name)
         await self._subscribe(found, request, self._timeout)
         comeback.has_begun()

@@ -13,7 +13,7 @@ from capturectl.errors import (
     CaptureLostError,
     CaptureTimeoutError,
 )
-from capturectl.reach import Comeback, may_come_back
+from capturectl.reach import Comeback
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,9 +118,11 @@ class FrameStream:
     def _begin_again(self, client: Client, deadline: float) -> None:
         if self._comeback.error is None:
             return
-        if client._is_lost or self._comeback.wants_another_list:
+        if client._is_lost:
             left = deadline - time.monotonic()
             client._reconnect(min(client._timeout, max(left, _SHORTEST_ATTEMPT_S)))
+        elif self._comeback.wants_news:
+            client.refresh()
         self._output = client.output(self._output.name)
         client._subscribe(self._output, self._request)
         self._comeback.has_begun()
@@ -130,7 +132,7 @@ class FrameStream:
     def _require_comeback(self, error: CaptureError, deadline: float) -> None:
         """Raise an error after which the stream does not begin again, or not in this step."""
         is_late = isinstance(error, CaptureTimeoutError) and time.monotonic() >= deadline
-        if is_late or not self._reconnects or not may_come_back(error):
+        if is_late or not self._reconnects or not self._comeback.may_follow(error):
             raise error
 
     def pause(self) -> None:

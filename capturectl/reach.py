@@ -61,16 +61,12 @@ def pauses() -> Iterator[float]:
 
 
 def may_come_back(error: CaptureError) -> bool:
-    """Whether trying again may help who had frames before.
+    """Whether trying again may help: the daemon is away or silent, or its source has failed.
 
-    The daemon is away or silent, its source has failed, or it is back before its card: then it
-    knows no output of that name, or cannot capture it yet. Somebody who disconnected this client
-    by hand does not want it back.
+    Somebody who disconnected this client by hand does not want it back.
     """
-    if error.code in {"disconnected", "no-card"}:
-        return error.code == "no-card"
-    gone = (CaptureLostError, CaptureTimeoutError, UnreachableError, NoOutputError)
-    return isinstance(error, gone)
+    gone = (CaptureLostError, CaptureTimeoutError, UnreachableError)
+    return isinstance(error, gone) and error.code != "disconnected"
 
 
 class Comeback:
@@ -80,7 +76,17 @@ class Comeback:
         self.error: CaptureError | None = None
         """What failed last; None while the stream runs."""
         self._due = 0.0
-        self.frame_came()
+        self._had_frames = False
+        self._pauses = pauses()
+
+    def may_follow(self, error: CaptureError) -> bool:
+        """Whether trying again may help.
+
+        Who had frames before also waits for a daemon that is back before its card: then it knows
+        no output of that name, or cannot capture it yet.
+        """
+        is_early = isinstance(error, NoOutputError) or error.code == "no-card"
+        return may_come_back(error) or (is_early and self._had_frames)
 
     def after(self, error: CaptureError) -> None:
         """Note a failure."""
@@ -88,7 +94,7 @@ class Comeback:
         self._due = time.monotonic() + next(self._pauses)
 
     @property
-    def wants_another_list(self) -> bool:
+    def wants_news(self) -> bool:
         """Whether the wanted output is none of those that this connection was told of."""
         return isinstance(self.error, NoOutputError)
 
@@ -102,6 +108,7 @@ class Comeback:
 
     def frame_came(self) -> None:
         """Note that all is well."""
+        self._had_frames = True
         self._pauses = pauses()
 
 

@@ -14,7 +14,7 @@ import capturectl as library
 import capturectl.aio
 from capturectl import errors, protocol
 from capturectl.protocol import ErrorCode, ErrorFlag
-from tests.support.fake_daemon import STREAM, greeting
+from tests.support.fake_daemon import STREAM, WELCOME, describe
 from tests.support.fds import memfd
 from tests.support.fleeting import GREETING, HEAR, FleetingDaemon
 from tests.support.scripted import BYE, buffer, frame
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 def error(code: ErrorCode, word: str, *, stream: int = 1, flags: int = 0) -> Script:
     message = protocol.Error(code, flags, 0, word, "why", "what next")
     return protocol.ERROR.pack(message, stream=stream), ()
+
+
+def script(*messages: bytes) -> Life:
+    return [(message, ()) for message in messages]
 
 
 DISCONNECTED = error(ErrorCode.SLOW, "disconnected", stream=0, flags=ErrorFlag.FATAL)
@@ -196,14 +200,30 @@ def test_a_daemon_that_is_back_before_its_card_is_waited_for(
 
 
 @BOTH
-def test_a_daemon_that_is_back_without_a_name_for_its_output_is_waited_for(
+def test_a_daemon_that_is_back_without_a_name_for_its_output_is_asked_again(
     live: Callable[..., FleetingDaemon], pixels: OwnedFd, take: Take
 ) -> None:
-    nameless = [(message, ()) for message in greeting(STREAM._replace(name=""))]
-    daemon = live(
-        [*GREETING, *picture(pixels, 7)], [*nameless, HEAR], [*GREETING, *picture(pixels, 1)]
-    )
-    assert take(daemon.path, 2)[0] == [7, 1]
+    welcome = WELCOME._replace(capabilities=protocol.Capability.WATCH)
+    nameless = protocol.WELCOME.pack(welcome), *describe(STREAM._replace(name=""), 1)
+    answer = *describe(STREAM, 1), protocol.DONE.pack(protocol.Done(), serial=2)
+    again = [*script(*nameless), HEAR, *script(*answer), *picture(pixels, 1)]
+    daemon = live([*GREETING, *picture(pixels, 7)], again)
+    seen, counted = take(daemon.path, 2)
+    daemon.close()
+    assert seen == [7, 1]
+    assert counted.reconnected == 1
+    codes = protocol.HELLO.code, protocol.QUERY.code, protocol.SUBSCRIBE.code
+    assert tuple(daemon.heard[1][:3]) == codes
+
+
+@BOTH
+def test_who_never_had_a_frame_hears_that_there_is_no_card(
+    live: Callable[..., FleetingDaemon], take: Take
+) -> None:
+    daemon = live([*GREETING, HEAR, NO_CARD])
+    with pytest.raises(errors.CaptureUnsupportedError) as caught:
+        take(daemon.path, 1)
+    assert caught.value.code == "no-card"
 
 
 # --- step by step ----------------------------------------------------------------------------
