@@ -198,6 +198,21 @@ def test_what_that_one_left_lit_is_put_out(start: Callable[..., World]) -> None:
     assert [set(objects) for objects in world.committed()] == [{32}, {33, 51}]
 
 
+def test_a_display_is_put_out_when_nothing_is_attached_to_its_crtc_any_more(
+    start: Callable[..., World],
+) -> None:
+    # Before, the kernel refuses: the CRTC would be off with a connector on it.
+    world = start(machine(one=50, other=50))
+    world.source.reconcile()
+    assert [set(objects) for objects in world.committed()] == [{31}, {32}, {30, 50}]
+
+
+def test_what_is_on_the_outputs_own_crtc_is_taken_off_first(start: Callable[..., World]) -> None:
+    world = start(shown(machine(one=51, other=50), 50, 51))
+    world.source.reconcile()
+    assert [set(objects) for objects in world.committed()] == [{32}, {31}]
+
+
 def test_on_a_shared_card_another_crtc_s_may_be_a_sibling_s(start: Callable[..., World]) -> None:
     world = start(shown(machine(other=51), 50, 51))
     world.card.share(OwnedFd(os.eventfd(0), "owner"))

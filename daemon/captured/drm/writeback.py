@@ -224,15 +224,20 @@ class WritebackSource:
         with self._mastery.for_a_moment():
             for connector in left:
                 self._take_off(connector)
+            # Not before: no CRTC can be put out under a connector, and there may be several.
+            for connector in {one.crtc_id: one for one in left}.values():
                 self._put_out_what_died(found, connector)
         return True
 
     def _left_attached(self, found: Resources, crtc: Crtc) -> list[Connector]:
-        """Return what nobody uses; on a shared card the other CRTCs' may be a sibling's."""
+        """Return what nobody uses, this CRTC's first: a driver may refuse to let go of another's.
+
+        On a shared card the other CRTCs' may be a sibling's.
+        """
         attached = [c for c in found.writeback_connectors() if c.crtc_id]
         if self._card.is_shared:
             return [c for c in attached if c.crtc_id == crtc.crtc_id]
-        return attached
+        return sorted(attached, key=lambda c: c.crtc_id != crtc.crtc_id)
 
     def _put_out_what_died(self, found: Resources, connector: Connector) -> None:
         """Put out what a daemon lit with its own picture: it is dark since that died with it."""
