@@ -1103,6 +1103,32 @@ def test_a_client_that_left_is_forgotten_without_a_collector(
         gc.enable()
 
 
+def test_one_that_left_before_the_mode_changed_is_forgotten_without_a_collector(
+    world: World,
+) -> None:
+    stays = greeted(world)
+    gc.collect()
+    gc.disable()
+    try:
+        before = sessions()
+        leaver = greeted(world)
+        world.ask(stays, subscribe(credits=protocol.MAX_CREDITS))
+        world.ask(leaver, subscribe())
+        for _ in range(2):
+            world.finish(stays)  # the second is for both
+        leaver.session.close()
+        del leaver
+        world.forget_clients()
+        world.source.geometry = GEOMETRY._replace(width=2 * GEOMETRY.width)
+        world.source.refusals = 1
+        world.finish(stays)
+        world.reactor.advance(2)
+        assert world.engine.geometry == world.source.geometry
+        assert sessions() == before
+    finally:
+        gc.enable()
+
+
 def sessions() -> int:
     return sum(isinstance(thing, Session) for thing in gc.get_objects())
 

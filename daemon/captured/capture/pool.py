@@ -363,6 +363,7 @@ class Pool:
         slots, self._slots = self._slots, []
         for slot in reversed(slots):
             slot.place = NOWHERE
+            slot.told.clear()  # who knows the slot would otherwise be known to it: a cycle
             try:
                 slot.memory.close()
             except OSError as error:  # the card is gone, and its memory with it
