@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 
 from capturectl.cli.options import (
@@ -134,7 +135,8 @@ def _write(picture: Picture, path: str, *, as_json: bool) -> None:
     if as_json:
         print_json(_as_json(picture, path), "snapshot")
     else:
-        print(path, flush=True)
+        print(path)
+    sys.stdout.flush()  # of a series, each line is waited for
 
 
 def words_there(options: argparse.Namespace) -> list[str]:

@@ -223,6 +223,23 @@ def test_a_series_is_a_file_each_interval(daemon: DaemonProcess, tmp_path: Path)
     assert times[-1] - times[0] >= 0.55
 
 
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["names", "json"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_each_line_of_a_series_is_there_when_its_picture_is(
+    daemon: DaemonProcess, tmp_path: Path, options: list[str], unbuffered: str
+) -> None:
+    line = [
+        program("capturectl"), "-S", str(daemon.socket), "snapshot", *options,
+        "--count", "1000", "--interval", "0.05", str(tmp_path / "%d.ppm"),
+    ]  # fmt: skip
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        assert "1.ppm" in process.stdout.readline()
+        assert not (tmp_path / "20.ppm").exists()
+        process.terminate()
+
+
 def test_a_daemon_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
     socket = tmp_path / "captured.sock"
     line = [program("capturectl"), "-S", str(socket), "snapshot", "--wait-active", "20"]
