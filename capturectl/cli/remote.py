@@ -36,6 +36,8 @@ _FLAGS = ("-H", "--host")
 _SSH_FAILED = 255
 _NO_COMMAND = 127
 _INTERRUPTED = 130
+_SIGNALLED = 128
+"""So much more than the number of the signal that ended it."""
 
 
 def run(options: Any, words: Sequence[str]) -> int:  # noqa: ANN401 - argparse's, or one like it
@@ -80,7 +82,7 @@ class _File:
     """The file of a command line, if it names one: its path, its use, and whether it came."""
 
     def __init__(self, options: Any, uses: dict[str, str]) -> None:  # noqa: ANN401 - the same
-        self.path, self.use, self.is_good = "", "", False
+        self.path, self.use, self.is_good, self._is_done = "", "", False, False
         self.stdin: int | None = None
         for dest, use in uses.items():
             path = getattr(options, dest, None)
@@ -106,8 +108,9 @@ class _File:
 
     def judge(self, status: int) -> None:
         """Note by the exit status there whether the file came."""
+        self._is_done = status == 0
         if self.use == REPORT:
-            self.is_good = status != _INTERRUPTED
+            self.is_good = status < _SIGNALLED
         else:
             self.is_good = status == 0 or (status == _INTERRUPTED and self.use == GROWS)
 
@@ -141,6 +144,12 @@ class _File:
             yield memory.fileno()
             memory.seek(0)
             data = memory.read()
+            if self._is_done and not data:
+                raise CaptureError(
+                    f"nothing came for {self.path}",
+                    "see whether the host's shell prints or redirects something",
+                    code="not-written",
+                )
             self.is_good = self.is_good and bool(data)
             if self.is_good:
                 write_file(self.path, data)

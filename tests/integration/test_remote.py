@@ -66,6 +66,14 @@ def here(tmp_path: Path) -> Path:
     return path
 
 
+def stand_in(environment: dict[str, str], script: str) -> dict[str, str]:
+    """Let the host's command be a script; return what is another in the environment."""
+    program = Path(environment["SSH_SEEN"]).with_name("capturectl")
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return {"PATH": f"{environment['PATH'].split(':')[0]}:{program.parent}:/usr/bin:/bin"}
+
+
 def names_in(directory: Path) -> list[str]:
     return [path.name for path in directory.iterdir()]
 
@@ -165,12 +173,34 @@ def test_a_report_of_what_is_wrong_there_arrives_here(
 def test_a_report_that_there_is_none_of_is_no_file(
     environment: dict[str, str], here: Path
 ) -> None:
-    doctor = Path(environment["SSH_SEEN"]).with_name("capturectl")
-    doctor.write_text("#!/bin/sh\nexit 1\n")
-    doctor.chmod(0o755)
-    environment["PATH"] = f"{environment['PATH'].split(':')[0]}:{doctor.parent}:/usr/bin:/bin"
-    done = run("-H", "board", "doctor", "--report", "r.txt", env=environment, cwd=here)
+    done = run(
+        "-H", "board", "doctor", "--report", "r.txt",
+        env=environment | stand_in(environment, "exit 1"), cwd=here,
+    )  # fmt: skip
     assert (done.returncode, done.stdout, names_in(here)) == (1, b"", [])
+
+
+@pytest.mark.slow
+def test_a_part_of_a_report_whose_writer_was_killed_is_no_file(
+    environment: dict[str, str], here: Path
+) -> None:
+    done = run(
+        "-H", "board", "doctor", "--report", "r.txt",
+        env=environment | stand_in(environment, "echo A report; exit 143"), cwd=here,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, names_in(here)) == (143, b"", [])
+
+
+@pytest.mark.slow
+def test_a_picture_that_did_not_come_is_an_error_whatever_the_host_says(
+    environment: dict[str, str], here: Path
+) -> None:
+    done = run(
+        "-H", "board", "snapshot", "a.png",
+        env=environment | stand_in(environment, "exit 0"), cwd=here,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, names_in(here)) == (1, b"", [])
+    assert done.stderr.startswith(b"capturectl: nothing came for a.png: ")
 
 
 @pytest.mark.slow
