@@ -206,7 +206,7 @@ class Client:
                         return
                 yield event
         finally:
-            with contextlib.suppress(CaptureLostError, CaptureClosedError):
+            with contextlib.suppress(CaptureError):  # nobody may be there any more to hear of it
                 talk.unwatch(events)
 
     def _heard(self, deadline: float, idle: Callable[[], object] | None) -> bool:
@@ -288,7 +288,7 @@ class Client:
             raise
         except CaptureError:
             raise
-        except BaseException:  # a signal's handler raised it
+        except BaseException:  # a signal's handler raised it, as a rule
             with contextlib.suppress(CaptureError):
                 self._talk.unsubscribe(wanted, request)
             raise

@@ -92,7 +92,7 @@ SETTINGS = {
         str, "WxH@HZ", "serve a test picture of that size and rate; needs no card"
     ),
     "output": Setting(
-        str, "NAME", "display to capture, such as HDMI-A-1 (empty: the first that is driven)"
+        str, "NAME", "display to capture, such as HDMI-A-1 (empty: the first that is lit)"
     ),
     "socket": Setting(
         str, "PATH", f"where clients connect (usually {DEFAULT_SOCKET})",

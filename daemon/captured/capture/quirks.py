@@ -72,7 +72,7 @@ _QUIRKS: dict[str, tuple[Quirk, ...]] = {
         Quirk(NO_CLONES, _NO_CLONES),
         Quirk(
             FALSE_SUCCESS, "its fence goes by the clock, and may come before the last rows",
-            _PROVED,
+            _PROVED, is_warning=True,
         ),
         Quirk(
             SLOW, "each capture waits for a whole frame in the interrupt handler", is_warning=True

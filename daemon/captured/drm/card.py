@@ -99,7 +99,7 @@ class Card:
         self._owner = owner
 
     def removed(self) -> None:
-        """Hear that the kernel has removed it: from now on nothing reaches the driver.
+        """Hear that the kernel has removed it: no commit of ours reaches the driver any more.
 
         Kernel: only after drm_dev_unplug does the kernel answer ENODEV itself (drm_ioctl.c,
         drm_ioctl). rcar-du, mali-dp, komeda, msm and vkms call drm_dev_unregister when they are
