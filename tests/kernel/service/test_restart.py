@@ -311,6 +311,7 @@ def test_a_snapshot_in_flight_comes_after_all(service: Service, scene: SceneProc
     service.set_restart_delay(1.0)
     with library.connect(str(SOCKET)) as client:
         client.snapshot().release()  # attached, and lingering
+        client.refresh()  # the end of that subscription was told before this is answered
         kill(service)
         scene.tell("frame", 9)
         with client.snapshot(timeout=20) as frame:
