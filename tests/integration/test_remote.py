@@ -170,25 +170,19 @@ def test_a_report_of_what_is_wrong_there_arrives_here(
 
 
 @pytest.mark.slow
-def test_a_report_that_there_is_none_of_is_no_file(
-    environment: dict[str, str], here: Path
+@pytest.mark.parametrize(
+    ("script", "status"),
+    [("exit 1", 1), ("echo A report; exit 143", 143)],
+    ids=["nothing", "a part, of a writer that was killed"],
+)
+def test_a_report_that_is_none_is_no_file(
+    script: str, status: int, environment: dict[str, str], here: Path
 ) -> None:
     done = run(
         "-H", "board", "doctor", "--report", "r.txt",
-        env=environment | stand_in(environment, "exit 1"), cwd=here,
+        env=environment | stand_in(environment, script), cwd=here,
     )  # fmt: skip
-    assert (done.returncode, done.stdout, names_in(here)) == (1, b"", [])
-
-
-@pytest.mark.slow
-def test_a_part_of_a_report_whose_writer_was_killed_is_no_file(
-    environment: dict[str, str], here: Path
-) -> None:
-    done = run(
-        "-H", "board", "doctor", "--report", "r.txt",
-        env=environment | stand_in(environment, "echo A report; exit 143"), cwd=here,
-    )  # fmt: skip
-    assert (done.returncode, done.stdout, names_in(here)) == (143, b"", [])
+    assert (done.returncode, done.stdout, names_in(here)) == (status, b"", [])
 
 
 @pytest.mark.slow

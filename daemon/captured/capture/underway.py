@@ -66,7 +66,7 @@ class Underway:
         if fence is not self._lasting:
             self._watch(fence)
         if not self._deadline.is_set:
-            self._deadline.set_at(job.time_commit_ns + self.deadline_ns)
+            self._deadline.set_at(self._deadline_of(job))
 
     def end(self, job: WritebackJob, status: int, done_ns: int) -> None:
         """End a job whose fence has ended, well or not."""

@@ -85,9 +85,6 @@ def choose_crtc(resources: Resources, display: Connector) -> Crtc:
     Raises:
         CaptureUnsupportedError: No CRTC can drive it.
     """
-    driven = resources.crtc(display.crtc_id)
-    if driven is not None:
-        return driven
     crtcs = _crtcs_of(resources, display)
     if not crtcs:
         raise CaptureUnsupportedError(
